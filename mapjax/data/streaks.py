@@ -1,0 +1,132 @@
+"""A bank of streak pictures: loading it, and laying transformed pictures of it over a scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, Num, UInt8
+
+from ._draw import chance, log_uniform, uniform
+from .settings import RenderSettings
+
+
+def load_streaks(
+    folder: str | Path, *, height: int | None = None, width: int | None = None
+) -> UInt8[np.ndarray, "count height width"]:
+    """Load every PNG picture of a folder as grey streaks on black, cut to one size.
+
+    Args:
+        folder: folder with the pictures.
+        height, width: size to cut every picture to, from its top left corner, in pixels;
+            by default the least height and width that occur.
+
+    Returns:
+        The bank, 0 to 255, in the order of the file names.
+
+    Raises:
+        FileNotFoundError: the folder is missing or has no PNG file.
+        ValueError: a file is not a picture, or smaller than asked for.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    files = sorted(Path(folder).glob("*.png"))
+    if not files:
+        raise FileNotFoundError(f"load_streaks: no PNG file in {str(folder)!r}")
+    pictures = []
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                pictures.append(np.asarray(picture.convert("L")))
+        except (UnidentifiedImageError, OSError) as error:
+            raise ValueError(f"load_streaks: cannot read {str(file)!r}: {error}") from error
+    height = height or min(p.shape[0] for p in pictures)
+    width = width or min(p.shape[1] for p in pictures)
+    for file, picture in zip(files, pictures, strict=True):
+        if picture.shape[0] < height or picture.shape[1] < width:
+            raise ValueError(
+                f"load_streaks: {str(file)!r} is {picture.shape[0]} x {picture.shape[1]} pixels "
+                f"(height x width), smaller than the {height} x {width} asked for"
+            )
+    return np.stack([picture[:height, :width] for picture in pictures])
+
+
+def lay_streaks(
+    key: Key[Array, ""],
+    bank: Num[Array, "count bank_height bank_width"],
+    height: int,
+    width: int,
+    settings: RenderSettings,
+) -> Float[Array, "height width"]:
+    """Lay one or two pictures of the bank over a scene, each mirrored, turned, scaled and shifted.
+
+    Args:
+        key: random key.
+        bank: uint8 in 0..255, or float in [0, 1].
+        height, width: size of the scene in pixels.
+        settings: the `bank_*` fields apply.
+
+    Returns:
+        Light that the rain adds.
+    """
+    if not jnp.issubdtype(bank.dtype, jnp.uint8):
+        bank = jnp.round(255 * jnp.clip(bank, 0, 1)).astype(jnp.uint8)
+    key_choice, key_second, key_gain, key_first_pose, key_second_pose = jax.random.split(key, 5)
+    choice = jax.random.randint(key_choice, (2,), 0, bank.shape[0])
+    gain = uniform(key_gain, settings.bank_gain, (2,))
+    second = chance(key_second, settings.bank_second)
+    first_layer = _warp(bank, choice[0], _pose(key_first_pose, settings), height, width)
+    second_layer = _warp(bank, choice[1], _pose(key_second_pose, settings), height, width)
+    return gain[0] * first_layer + gain[1] * second * second_layer
+
+
+def _pose(key: Key[Array, ""], settings: RenderSettings) -> Float[Array, "2 3"]:
+    """Affine map from pixels of the scene to fractions of the bank picture's pixels."""
+    key_turn, key_scale, key_shift, key_flip = jax.random.split(key, 4)
+    turn = jnp.deg2rad(uniform(key_turn, (-settings.bank_turn, settings.bank_turn)))
+    step = 1 / log_uniform(key_scale, settings.bank_scale)
+    shift = uniform(key_shift, (0.0, 4096.0), (2,))
+    mirror = jnp.where(jax.random.bernoulli(key_flip), 1.0, -1.0)
+    cos, sin = step * jnp.cos(turn), step * jnp.sin(turn)
+    return jnp.array([[cos, sin, shift[0]], [-sin * mirror, cos * mirror, shift[1]]])
+
+
+def _warp(
+    bank: UInt8[Array, "count bank_height bank_width"],
+    choice: Int[Array, ""],
+    pose: Float[Array, "2 3"],
+    height: int,
+    width: int,
+) -> Float[Array, "height width"]:
+    """Bilinear samples of a picture that repeats in both directions.
+
+    The four neighbours of a pixel are packed into one 32-bit word first, so that a sample costs one
+    gather and not four; gathers are what this function spends its time on.
+    """
+    picture = jax.lax.dynamic_index_in_dim(bank, choice, keepdims=False).astype(jnp.uint32)
+    right = jnp.roll(picture, -1, axis=1)
+    packed = picture | (right << 8)
+    packed = packed | (jnp.roll(packed, -1, axis=0) << 16)
+
+    bank_height, bank_width = picture.shape
+    row = jnp.arange(height, dtype=jnp.float32)[:, None]
+    column = jnp.arange(width, dtype=jnp.float32)[None, :]
+    y, top = _wrap(pose[0, 0] * row + pose[0, 1] * column + pose[0, 2], bank_height)
+    x, left = _wrap(pose[1, 0] * row + pose[1, 1] * column + pose[1, 2], bank_width)
+    word = packed.reshape(-1).at[top * bank_width + left].get(mode="promise_in_bounds")
+
+    a, b, c, d = (((word >> s) & 255).astype(jnp.int32).astype(jnp.float32) for s in (0, 8, 16, 24))
+    upper, lower = a + x * (b - a), c + x * (d - c)
+    return (upper + y * (lower - upper)) * (1 / 255)
+
+
+def _wrap(
+    position: Float[Array, "h w"], period: int
+) -> tuple[Float[Array, "h w"], Int[Array, "h w"]]:
+    """Fraction and index, in 0..period-1, of a position on a line that repeats."""
+    cell = jnp.floor(position)
+    index = cell - period * jnp.floor(cell / period)
+    # Rounding in the division may leave the index one period off.
+    return position - cell, jnp.clip(index, 0, period - 1).astype(jnp.int32)
