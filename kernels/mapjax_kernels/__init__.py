@@ -1,0 +1,1 @@
+"""Kernels of mapjax: each depends on jax alone."""

@@ -1,0 +1,1 @@
+"""Deraining and dehazing in one pass: forward and gradient, an implementation a file."""

@@ -1,0 +1,4 @@
+"""The operations: pure functions, one family a file."""
+
+from mapjax.ops.derain_dehaze import derain_dehaze as derain_dehaze
+from mapjax.ops.derain_dehaze import dilated_offsets as dilated_offsets
