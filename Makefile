@@ -10,7 +10,7 @@ help:  ## list the targets
 # One stamp per set of extras: the install runs again only when pyproject.toml changes. The install
 # is editable, so a change of the code needs none.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
@@ -20,12 +20,12 @@ demo: $(VENV)/.installed-demo  ## restore pictures with rain and haze, and write
 	$(VENV)/bin/mapjax demo
 
 test: $(VENV)/.installed-dev  ## run the tests
-	$(VENV)/bin/python -m pytest -n auto
+	$(VENV)/bin/pytest -n auto
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/pyright
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
 clean:  ## remove everything that the other targets made
 	rm -rf $(VENV) build dist demo-output .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,40 @@
+"""Settings that hold for every test, and where the tests find pictures that are not shipped."""
+
+import os
+from pathlib import Path
+
+# An accelerator, where there is one, is shared by the workers of pytest-xdist.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import pytest
+
+import mapjax
+
+# Strict promotion turns an accidental float64, int32-to-float32 or broadcast into an error, and
+# several devices make a mesh on a plain CPU.
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 4)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_report_header() -> str:
+    return f"mapjax {mapjax.__version__} from {Path(mapjax.__file__).parent}, jax {jax.__version__}"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository, for tests of what lies in it beside the package."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Third-party pictures that may be measured on but not shipped: see `MAPJAX_DATA`."""
+    named = os.environ.get("MAPJAX_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no pictures at {folder}: set MAPJAX_DATA to a folder that has them")
+    return folder
