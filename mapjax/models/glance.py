@@ -1,0 +1,79 @@
+"""What is global to a picture, found on a thumbnail of it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from mapjax.models.config import RainHazeConfig
+from mapjax.nn import GatedBlock, space_to_depth
+
+
+class Glance(NamedTuple):
+    """What one look at the whole picture gives; small, whatever the picture's size.
+
+    `airlight`: `(batch, 3)`, the colour of the veil, in (0, 1).
+    `context`: `(batch, cells, cells, channels)`, a coarse map of features over the whole picture.
+    """
+
+    airlight: Float[Array, "batch 3"]
+    context: Float[Array, "batch cells cells channels"]
+
+
+class Glancer(nnx.Module):
+    """Thumbnail -> `Glance`: a few blocks, with the picture's mean seen by every cell.
+
+    Haze is smooth and its colour one for the whole picture: a thumbnail of fixed size shows it at
+    the same cost for every picture, and a large photo can then be restored in tiles that agree.
+    """
+
+    def __init__(self, config: RainHazeConfig, *, dtype, rngs: nnx.Rngs):
+        width, kinds = config.glance_width, dict(dtype=dtype, rngs=rngs)
+        self.size = config.glance_size
+        self.embed = nnx.Conv(12, width, (3, 3), **kinds)
+        half = config.glance_blocks // 2
+        self.before = nnx.Sequential(*[GatedBlock(width, **kinds) for _ in range(half)])
+        self.whole = nnx.Linear(2 * width, width, **kinds)
+        self.after = nnx.Sequential(
+            *[GatedBlock(width, **kinds) for _ in range(config.glance_blocks - half)]
+        )
+        self.airlight = nnx.Linear(
+            2 * width, 3, kernel_init=nnx.initializers.normal(1e-3), rngs=rngs
+        )
+
+    def __call__(self, image: Float[Array, "batch height width 3"]) -> Glance:
+        batch = image.shape[0]
+        thumbnail = jax.image.resize(image, (batch, self.size, self.size, 3), "linear")
+        x = self.before(self.embed(space_to_depth(thumbnail, 2)))
+        x = self.after(x + self.whole(_mean_and_max(x))[:, None, None])
+        # Airlight is bright more often than not: 0.82 before training.
+        airlight = jax.nn.sigmoid(self.airlight(_mean_and_max(x)).astype(jnp.float32) + 1.5)
+        return Glance(airlight, x)
+
+
+def _mean_and_max(x):
+    return jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], axis=-1)
+
+
+def look_up(context, *, cell: int, shape: tuple[int, int], window):
+    """Reads the context map, bilinearly, at the centres of the cells of one window of the picture.
+
+    `cell`: pixels per cell; `shape`: cells of the window; `window`: `(top, left, height, width)`,
+    its origin in the picture and the size of the whole picture, in pixels (may be traced).
+    """
+    top, left, height, width = window
+    rows = _hat(shape[0], cell, top, height, context.shape[1], context.dtype)
+    columns = _hat(shape[1], cell, left, width, context.shape[2], context.dtype)
+    # Rows first: the intermediate stays as narrow as the map.
+    return jnp.einsum("yi,bijc,xj->byxc", rows, context, columns)
+
+
+def _hat(count, cell, start, extent, knots, dtype):
+    """Linear interpolation as a matrix, `(count, knots)`: separable, and no gather to transpose."""
+    centre = (jnp.arange(count, dtype=jnp.float32) + 0.5) * cell + jnp.asarray(start, jnp.float32)
+    at = centre / jnp.asarray(extent, jnp.float32) * knots - 0.5
+    at = jnp.clip(at, 0.0, knots - 1.0)
+    hat = jnp.maximum(1.0 - jnp.abs(at[:, None] - jnp.arange(knots, dtype=jnp.float32)), 0.0)
+    return hat.astype(dtype)

@@ -1,0 +1,130 @@
+"""The flagship: a small network on a coarse grid, a physical correction at every pixel."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from mapjax.models.config import RainHazeConfig
+from mapjax.models.glance import Glance, Glancer, look_up
+from mapjax.nn import GatedBlock, depth_to_space, space_to_depth
+from mapjax.ops import derain_dehaze, dilated_offsets
+
+
+class RainHaze(nnx.Module):
+    """Takes rain and haze out of pictures.
+
+    A glance at a thumbnail finds what is global (airlight, a coarse context); a U-Net on cells of
+    `stride` pixels predicts, per cell, the filter logits, the luma slope and the transmission that
+    `mapjax.ops.derain_dehaze` applies at full resolution; a residual is added after it:
+
+    `restored = derain_dehaze(image, *coefficients(image)) + residual(image)`
+
+    `image`: `(batch, height, width, 3)`, any float dtype, values in [0, 1], any size -> restored,
+    the same shape, float32, not clipped.
+
+    A large picture can be restored in tiles: `glance` is computed once by `model.glance(picture)`,
+    then `model(tile, glance=glance, window=(top, left, height, width))` equals the same pixels of
+    the whole picture at least `model.halo` pixels away from those edges of the tile that are
+    not edges of the picture. `top` and `left` are multiples of `model.multiple`; `(height, width)`
+    is the size of the whole picture.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> model = RainHaze(RainHazeConfig(widths=(16, 16), blocks=(1, 1)), rngs=nnx.Rngs(0))
+    >>> model(jnp.ones((1, 37, 50, 3))).shape
+    (1, 37, 50, 3)
+
+    Sources: Li et al., *Heavy Rain Image Restoration*, CVPR 2019 (the rain and haze model);
+    Gharbi et al., *Deep Bilateral Learning for Real-Time Image Enhancement*, SIGGRAPH 2017
+    (coefficients on a coarse grid); Guo et al., *EfficientDeRain*, AAAI 2021 (predicted filters).
+    """
+
+    def __init__(self, config: RainHazeConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.multiple = config.multiple
+        self.halo = config.halo
+        dtype = jnp.dtype(config.dtype)
+        kinds = dict(dtype=dtype, rngs=rngs)
+        widths, blocks, cell = config.widths, config.blocks, config.stride
+
+        def group(level):
+            return nnx.Sequential(*[GatedBlock(widths[level], **kinds) for _ in range(blocks[level])])
+
+        levels = range(len(widths) - 1)
+        self.glance = Glancer(config, dtype=dtype, rngs=rngs)
+        self.stem = nnx.Conv(3 * cell * cell, widths[0], (3, 3), **kinds)
+        self.encoder = nnx.Sequential(*[group(level) for level in levels])
+        self.down = nnx.Sequential(
+            *[nnx.Linear(4 * widths[level], widths[level + 1], **kinds) for level in levels]
+        )
+        self.context = nnx.Linear(config.glance_width, widths[-1], **kinds)
+        self.middle = group(len(widths) - 1)
+        self.up = nnx.Sequential(
+            *[nnx.Linear(widths[level + 1], 4 * widths[level], **kinds) for level in levels]
+        )
+        self.decoder = nnx.Sequential(*[group(level) for level in levels])
+        small = dict(kernel_init=nnx.initializers.normal(1e-2), rngs=rngs)
+        self.coefficients = nnx.Linear(widths[0], config.taps + 2, **small)
+        self.residual = nnx.Linear(widths[0], 3 * cell * cell, **small)
+
+    def __call__(
+        self,
+        image: Float[Array, "batch height width 3"],
+        *,
+        glance: Glance | None = None,
+        window: tuple | None = None,
+    ) -> Float[Array, "batch height width 3"]:
+        glance = self.glance(image) if glance is None else glance
+        height, width = image.shape[1:3]
+        window = (0, 0, height, width) if window is None else window
+        image = self._pad(image.astype(jnp.float32))
+        features = self._features(image, glance, window)
+        restored = self._apply(image, features, glance.airlight)
+        return restored[:, :height, :width]
+
+    def _pad(self, image):
+        height, width = image.shape[1:3]
+        bottom, right = -height % self.multiple, -width % self.multiple
+        return jnp.pad(image, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
+
+    def _features(self, image, glance, window):
+        levels = len(self.config.widths) - 1
+        # Centred values: the first layer starts without a common offset to learn away.
+        x = self.stem(space_to_depth(image - 0.5, self.config.stride))
+        skips = []
+        for level in range(levels):
+            x = self.encoder.layers[level](x)
+            skips.append(x)
+            x = self.down.layers[level](space_to_depth(x, 2))
+        context = look_up(glance.context, cell=self.multiple, shape=x.shape[1:3], window=window)
+        x = self.middle(x + self.context(context))
+        for level in reversed(range(levels)):
+            x = skips[level] + depth_to_space(self.up.layers[level](x), 2)
+            x = self.decoder.layers[level](x)
+        return x
+
+    def _apply(self, image, features, airlight):
+        head, taps = self.config.head, self.config.taps
+        residual = depth_to_space(self.residual(features), self.config.stride).astype(jnp.float32)
+        if head == "convolution":
+            return image + residual
+        # Planes: the grid's width lies on the fastest axis, as the kernels want it.
+        planes = jnp.moveaxis(self.coefficients(features), -1, 1).astype(jnp.float32)
+        # Before training: almost the identity (92 % of the weight on the centre, t = 0.95).
+        logits, slope = planes[:, :taps].at[:, 0].add(6.0), 10.0 * planes[:, taps]
+        transmission = planes[:, taps + 1] + 3.0
+        offsets = dilated_offsets(dilations=self.config.dilations)
+        if head == "transmission":
+            logits, offsets = jnp.zeros_like(logits[:, :1]), ((0, 0),)
+        if head == "filter":
+            transmission = jnp.full_like(transmission, 100.0)
+        restored = derain_dehaze(
+            image,
+            logits,
+            slope,
+            transmission,
+            airlight,
+            offsets=offsets,
+            stride=self.config.stride,
+        )
+        return restored + residual
