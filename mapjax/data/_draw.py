@@ -1,4 +1,4 @@
-"""Small random helpers shared by the renderers: ranges, chances and a hash of lattice points."""
+"""Random numbers for the renderers: a few a picture, and one a pixel."""
 
 from __future__ import annotations
 
@@ -9,31 +9,40 @@ from jaxtyping import Array, Float, Key, UInt32
 Range = tuple[float, float]
 
 
-def uniform(key: Key[Array, ""], span: Range, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
-    """Uniform draw from `span`."""
-    return jax.random.uniform(key, shape, minval=span[0], maxval=span[1])
+class Draws:
+    """Random numbers made in one call of the generator and handed out one by one.
 
+    A renderer needs dozens of single numbers a picture, and each call of JAX's generator adds
+    hundreds of instructions to the program: drawn one at a time they take minutes to compile.
+    """
 
-def log_uniform(
-    key: Key[Array, ""], span: Range, shape: tuple[int, ...] = ()
-) -> Float[Array, "..."]:
-    """Draw from `span` whose logarithm is uniform: every octave is equally likely."""
-    low, high = span
-    return low * (high / low) ** jax.random.uniform(key, shape)
+    def __init__(self, key: Key[Array, ""], count: int) -> None:
+        self._words = list(jax.random.bits(key, (count,), "uint32"))
 
+    def word(self) -> UInt32[Array, ""]:
+        """A word of 32 random bits."""
+        return self._words.pop()
 
-def chance(key: Key[Array, ""], probability: float) -> Float[Array, ""]:
-    """One with the given probability, else zero."""
-    return (jax.random.uniform(key) < probability).astype(jnp.float32)
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> Float[Array, ""]:
+        """A number between `low` and `high`."""
+        share = (self.word() >> 8).astype(jnp.float32) * 2**-24
+        return low + (high - low) * share
+
+    def log_uniform(self, low: float, high: float) -> Float[Array, ""]:
+        """A number between `low` and `high` whose logarithm is uniform: no octave is preferred."""
+        return low * (high / low) ** self.uniform()
+
+    def chance(self, probability: float) -> Float[Array, ""]:
+        """One with the given probability, else zero."""
+        return (self.uniform() < probability).astype(jnp.float32)
 
 
 def scramble(word: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     """Mix the bits of 32-bit words so that neighbouring integers give unrelated results.
 
-    A counter-based generator such as threefry costs ten times as much a pixel, and the renderers
-    need one word a pixel and layer; the quality of this mixer is ample for pictures.
+    JAX's generator is far stronger than a picture needs, and many times as dear a pixel.
 
-    Source: the two-round "lowbias32" constants of C. Wellons' hash-prospector.
+    Source: the "lowbias32" mixer of C. Wellons' hash-prospector.
     """
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D)
     word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-_CELLS = 12  # cells of the coarse noise along either side
+from ._draw import Draws
+
+_OCTAVES = (3, 6, 12)  # cells along a side of the coarse grids that smooth noise is made of
 _OBJECTS = 3
 
 
@@ -17,12 +19,12 @@ def draw_depth(
     """Draw the relative depth of an imagined scene behind a picture.
 
     A backdrop (plane, sky-to-ground or rolling field, in random proportions) with objects standing
-    before and holes opening behind it. The outlines of the objects follow, in part, those of the
-    picture, as they do in a photo.
+    before it and holes opening behind it. As in a photo, sharp outlines of objects tend to be
+    outlines in the picture; outlines that have nothing to do with it are soft.
 
     Args:
         key: random key.
-        luma: brightness of the picture in [0, 1]; it lends its outlines, in either polarity.
+        luma: brightness of the picture in [0, 1], which lends its outlines, in either polarity.
 
     Returns:
         Depth with mean 1, positive.
@@ -33,63 +35,68 @@ def draw_depth(
         (48, 65)
     """
     height, width = luma.shape
-    key_back, key_noise, key_object, key_smooth = jax.random.split(key, 4)
-    fields = smooth_noise(key_noise, 1 + _OBJECTS, height, width)
-    depth = _backdrop(key_back, fields[0])
+    key_scene, key_fields = jax.random.split(key)
+    draws = Draws(key_scene, 8 + 1 + 5 * _OBJECTS)
+    rough = draws.uniform(0.25, 0.7)
+    fields = smooth_noise(key_fields, 1 + _OBJECTS, height, width, rough=rough)
+    depth = _backdrop(draws, fields[0])
 
-    # A plain loop over three objects: each is one fused elementwise pass.
-    shape, level, size, grip, soft = jax.random.uniform(key_object, (5, _OBJECTS))
     detail = luma - jnp.mean(luma)
-    for k in range(_OBJECTS):
-        outline = fields[1 + k] + 6 * (grip[k] - 0.5) * detail
-        edge = 0.02 * 25 ** soft[k]  # from a crisp outline to a gentle slope
-        inside = jax.nn.sigmoid((outline - (0.2 + 1.8 * size[k])) / edge)
-        objects = jnp.where(shape[k] < 0.7, 0.15 + 1.6 * level[k], depth)
-        depth = depth + inside * (objects - depth)
+    for field in fields[1:]:
+        present = draws.chance(0.7)
+        distance = draws.uniform(0.15, 1.75)
+        grip = draws.uniform(-1, 1)  # how far the outline follows the picture
+        threshold = draws.uniform(0.2, 2.0)
+        softness = jnp.maximum(draws.uniform(), 0.8 * (1 - jnp.abs(grip)))
+        edge = 0.02 * 25**softness  # from a crisp outline to a gentle slope
+        inside = present * jax.nn.sigmoid((field + 3 * grip * detail - threshold) / edge)
+        depth = depth + inside * (distance - depth)
     return depth / jnp.mean(depth)
 
 
-def _backdrop(key: Key[Array, ""], field: Float[Array, "h w"]) -> Float[Array, "h w"]:
+def _backdrop(draws: Draws, field: Float[Array, "h w"]) -> Float[Array, "h w"]:
     height, width = field.shape
-    key_kind, key_plane, key_ground = jax.random.split(key, 3)
     y = jnp.linspace(-1, 1, height)[:, None]
     x = jnp.linspace(-1, 1, width)[None, :]
 
-    # Planes: depth rises steadily along a random direction.
-    slope_x, slope_y = jax.random.uniform(key_plane, (2,), minval=-0.8, maxval=0.8)
-    plane = jnp.exp(slope_x * x + slope_y * y)
+    # Plane: depth rises steadily along a random direction.
+    plane = jnp.exp(draws.uniform(-0.8, 0.8) * x) * jnp.exp(draws.uniform(-0.8, 0.8) * y)
 
-    # Ground under a horizon: depth goes as 1 / (distance below the horizon), up to the sky's.
-    horizon, far = jax.random.uniform(key_ground, (2,))
-    below = jnp.maximum(y - (1.6 * horizon - 1.2), 0)
-    ground = 1 / (below + 0.15 + 0.6 * far) + 0 * x
+    # Ground: depth goes as 1 / (distance below the horizon), up to that of the sky.
+    below = jnp.maximum(y - draws.uniform(-1.2, 0.4), 0)
+    ground = 1 / (below + draws.uniform(0.15, 0.75))
 
     rolling = jnp.exp(0.5 * field)
-    weight = jax.random.dirichlet(key_kind, jnp.full((3,), 0.5))
-    parts = jnp.stack([plane, ground / jnp.mean(ground), rolling])
-    return jnp.tensordot(weight, parts, axes=1)
+    # The cube makes one of the three prevail more often than not.
+    weights = jnp.stack([draws.uniform(0.01) for _ in range(3)]) ** 3
+    weights = weights / jnp.sum(weights)
+    return weights[0] * plane + weights[1] * ground + weights[2] * rolling
 
 
 def smooth_noise(
-    key: Key[Array, ""], count: int, height: int, width: int
+    key: Key[Array, ""], count: int, height: int, width: int, *, rough: Float[Array, ""]
 ) -> Float[Array, "count height width"]:
     """Smooth random fields of zero mean and about unit spread, made of several octaves.
 
-    Noise on grids of 3, 6 and 12 cells, each finer one with half the amplitude or so, is brought to
-    full size by products with two narrow matrices of cubic B-splines.
+    Noise on coarse grids, each finer one with `rough` times the amplitude, is brought to full size
+    by products with two narrow matrices of cubic B-splines.
+
+    Args:
+        key: random key.
+        count: number of fields.
+        height, width: size in pixels.
+        rough: amplitude of an octave relative to the one before.
     """
-    total = jnp.zeros((count, _CELLS, _CELLS))
-    key, key_rough = jax.random.split(key)
-    rough = jax.random.uniform(key_rough, (count, 1, 1), minval=0.25, maxval=0.7)
-    for octave, cells in enumerate((3, 6, _CELLS)):
-        key, key_octave = jax.random.split(key)
-        noise = jax.random.normal(key_octave, (count, cells, cells))
-        spread = _spline_matrix(_CELLS, cells)
-        total = total + rough**octave * jnp.einsum("yi,xj,nij->nyx", spread, spread, noise)
-    rows, columns = _spline_matrix(height, _CELLS), _spline_matrix(width, _CELLS)
-    field = jnp.einsum("yi,nij->nyj", rows, total)
-    field = jnp.einsum("nyj,xj->nyx", field, columns)
-    return field * 1.8
+    finest = _OCTAVES[-1]
+    noise = jax.random.normal(key, (count, sum(cells**2 for cells in _OCTAVES)))
+    coarse, start, amplitude = jnp.zeros((count, finest, finest)), 0, 1.8
+    for cells in _OCTAVES:
+        octave = noise[:, start : start + cells**2].reshape(count, cells, cells)
+        spread = _spline_matrix(finest, cells)
+        coarse = coarse + amplitude * jnp.einsum("yi,xj,nij->nyx", spread, spread, octave)
+        start, amplitude = start + cells**2, amplitude * rough
+    field = jnp.einsum("yi,nij->nyj", _spline_matrix(height, finest), coarse)
+    return jnp.einsum("xj,nyj->nyx", _spline_matrix(width, finest), field)
 
 
 def _spline_matrix(size: int, cells: int) -> Float[np.ndarray, "size cells"]:

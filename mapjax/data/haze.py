@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ._draw import chance, log_uniform, uniform
+from ._draw import Draws
 from .settings import RenderSettings
 
 
@@ -15,17 +14,28 @@ def draw_transmission(
 ) -> Float[Array, "height width"]:
     """Transmission of homogeneous haze of random density: `t = exp(-density depth)`.
 
-    Source: Koschmieder's law; R. T. Tan, "Visibility in bad weather from a single image", 2008.
+    Args:
+        key: random key.
+        depth: depth relative to its mean.
+        settings: `density` and `least_transmission` apply.
+
+    Source: Koschmieder's law; S. G. Narasimhan and S. K. Nayar, "Vision and the atmosphere", 2002.
     """
-    thickness = log_uniform(key, settings.density) * depth / jnp.mean(depth)
-    return jnp.maximum(jnp.exp(-thickness), settings.least_transmission)
+    density = Draws(key, 1).log_uniform(*settings.density)
+    return jnp.maximum(jnp.exp(-density * depth), settings.least_transmission)
 
 
 def draw_airlight(key: Key[Array, ""], settings: RenderSettings) -> Float[Array, "3"]:
-    """Colour of the light that haze scatters into the camera: white, or near grey."""
-    key_white, key_grey, key_cast = jax.random.split(key, 3)
-    grey = uniform(key_grey, settings.airlight)
+    """Colour of the light that haze scatters into the camera: white, or near grey.
+
+    Args:
+        key: random key.
+        settings: `airlight`, `airlight_cast` and `white_airlight` apply.
+    """
+    draws = Draws(key, 8)
+    white = draws.chance(settings.white_airlight)
+    grey = draws.uniform(*settings.airlight)
     # The product of two draws keeps most casts slight.
-    cast = jnp.prod(jax.random.uniform(key_cast, (2, 3), minval=-1, maxval=1), axis=0)
+    cast = jnp.stack([draws.uniform(-1, 1) * draws.uniform(-1, 1) for _ in range(3)])
     coloured = jnp.clip(grey + settings.airlight_cast * cast, 0, 1)
-    return jnp.where(chance(key_white, settings.white_airlight) > 0, 1.0, coloured)
+    return jnp.where(white > 0, 1.0, coloured)

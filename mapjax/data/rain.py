@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from ._draw import byte, log_uniform, scramble, uniform
+from ._draw import Draws, byte, scramble
 from .settings import RenderSettings
 
 # Size of the streaks of a layer relative to the nearest one's; brightness falls more slowly.
@@ -35,16 +34,16 @@ def draw_rain(
         >>> draw_rain(jax.random.key(0), 33, 64, RenderSettings()).shape
         (33, 64)
     """
-    keys = jax.random.split(key, 7)
-    lean = uniform(keys[0], (-1.0, 1.0))
+    draws = Draws(key, 6 + 2 * len(_LAYERS))
+    lean = draws.uniform(-1, 1)
     # Most rain falls nearly upright: square the draw and keep its sign.
     lean = jnp.deg2rad(settings.streak_tilt * lean * jnp.abs(lean))
-    length = log_uniform(keys[1], settings.streak_length)
-    thickness = log_uniform(keys[2], settings.streak_width)
-    gain = uniform(keys[3], settings.streak_gain)
-    cover = log_uniform(keys[4], settings.streak_cover)
-    layers = jax.random.randint(keys[5], (), 1, len(_LAYERS) + 1)
-    seeds = jax.random.bits(keys[6], (len(_LAYERS), 2), "uint32")
+    thickness = draws.log_uniform(*settings.streak_width)
+    # A streak much shorter than this is no streak but a snowflake.
+    length = jnp.maximum(draws.log_uniform(*settings.streak_length), 6 * thickness)
+    gain = draws.uniform(*settings.streak_gain)
+    cover = draws.log_uniform(*settings.streak_cover)
+    layers = draws.uniform(0, len(_LAYERS))  # the number of layers, less one, when rounded down
 
     y = jnp.arange(height, dtype=jnp.float32)[:, None]
     x = jnp.arange(width, dtype=jnp.float32)[None, :]
@@ -52,16 +51,16 @@ def draw_rain(
     along = x * jnp.sin(lean) + y * jnp.cos(lean)
     rain = jnp.zeros((height, width))
     for layer, size in enumerate(_LAYERS):
-        for lattice in range(2):  # two lattices, so that streaks can cross cell borders and overlap
+        for _ in range(2):  # two lattices, so that streaks overlap
             drops = _streaks(
                 across,
                 along,
-                seed=seeds[layer, lattice],
+                seed=draws.word(),
                 length=jnp.maximum(size * length, 4.0),
                 thickness=jnp.maximum(size * thickness, 1.1),
                 cover=jnp.minimum(cover / size, 1.0),
             )
-            rain = rain + jnp.where(layer < layers, gain * size**0.7, 0.0) * drops
+            rain = rain + jnp.where(layer <= layers, gain * size**0.7, 0.0) * drops
     return rain
 
 

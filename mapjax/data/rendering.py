@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Num
 
-from ._draw import byte, chance, scramble, uniform
+from ._draw import Draws, byte, scramble
 from .depth import draw_depth
 from .haze import draw_airlight, draw_transmission
 from .rain import draw_rain
@@ -67,104 +68,111 @@ def render(
     Source: the heavy rain model of R. Li et al., "Heavy rain image restoration", CVPR 2019.
     """
     _check(clean, streaks, depth)
-    if depth is None:
-        depth = jnp.full(clean.shape[:3], jnp.nan, clean.dtype)
-    one = partial(_render_one, settings=settings, streaks=streaks)
-    made = jax.vmap(one)(jax.random.split(key, clean.shape[0]), clean, depth)
+    batch, height, width, _ = clean.shape
+    keys = jax.random.split(key, (5, batch))
+    scenes = jax.vmap(partial(_draw_scene, settings=settings, bank=streaks is not None))(keys[0])
+    exposed = jax.vmap(_expose)(clean.astype(jnp.float32), scenes.bend)
+
+    drawn = partial(draw_rain, height=height, width=width, settings=settings)
+    rain = _where(scenes.drawn_rain, jax.vmap(drawn), keys[1])
+    if streaks is not None:
+        laid = partial(lay_streaks, bank=streaks, height=height, width=width, settings=settings)
+        rain = rain + _where(scenes.bank_rain, jax.vmap(laid), keys[2])
+    rain = rain[..., None] * scenes.rain_colour[:, None, None, :]
+
+    given = () if depth is None else (depth.astype(jnp.float32),)
+    veil = jax.vmap(partial(_veil, settings=settings))
+    veil = _where(scenes.haze, veil, keys[3], exposed, *given)
+    transmission = 1 - veil[..., None]
+
+    airlight = scenes.airlight[:, None, None, :]
+    observed = jnp.clip((exposed + rain) * transmission + airlight * (1 - transmission), 0, 1)
+    observed = jax.vmap(partial(_sense, settings=settings))(keys[4], observed)
+    made = Rendered(observed, exposed, rain, transmission, scenes.airlight)
     return jax.tree.map(lambda part: part.astype(clean.dtype), made)
 
 
-def _render_one(
-    key: Key[Array, ""],
-    clean: Float[Array, "height width 3"],
-    depth: Float[Array, "height width"],
-    *,
-    settings: RenderSettings,
-    streaks: Num[Array, "count bank_height bank_width"] | None,
-) -> Rendered:
-    """`render` for one picture; branches are weighted, never skipped, so they have to be cheap."""
-    keys = jax.random.split(key, 6)
-    has_rain, has_haze = _weather(keys[0], settings)
-    clean = _expose(keys[1], clean.astype(jnp.float32), settings)
+class _Scene(NamedTuple):
+    """What is drawn for a picture as a whole; chances are 0 or 1."""
 
-    airlight = draw_airlight(keys[2], settings)
-    transmission = _transmission(keys[3], clean, depth.astype(jnp.float32), settings)
-    transmission = 1 - has_haze * (1 - transmission[..., None])
-    rain = has_rain * _rain(keys[4], clean.shape[:2], airlight, settings, streaks)
-
-    observed = (clean + rain) * transmission + airlight * (1 - transmission)
-    observed = _sense(keys[5], jnp.clip(observed, 0, 1), settings)
-    return Rendered(observed, clean, rain, transmission, airlight)
+    drawn_rain: Float[Array, ""]
+    bank_rain: Float[Array, ""]
+    haze: Float[Array, ""]
+    airlight: Float[Array, "3"]
+    rain_colour: Float[Array, "3"]
+    bend: Float[Array, ""]
 
 
-def _weather(
-    key: Key[Array, ""], settings: RenderSettings
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Whether there is rain, and whether there is haze."""
-    draw = jax.random.uniform(key)
-    only_rain = settings.rain_only
-    both = only_rain + settings.rain_and_haze
-    any_haze = both + settings.haze_only
-    has_rain = draw < both
-    has_haze = (draw >= only_rain) & (draw < any_haze)
-    return has_rain.astype(jnp.float32), has_haze.astype(jnp.float32)
+def _draw_scene(key: Key[Array, ""], *, settings: RenderSettings, bank: bool) -> _Scene:
+    key_scene, key_airlight = jax.random.split(key)
+    draws = Draws(key_scene, 5)
+    weather = draws.uniform()  # rain only | both | haze only | neither
+    any_rain = settings.rain_only + settings.rain_and_haze
+    any_weather = any_rain + settings.haze_only
+    rain = (weather < any_rain).astype(jnp.float32)
+    haze = ((weather >= settings.rain_only) & (weather < any_weather)).astype(jnp.float32)
+    from_bank = draws.chance(settings.bank if bank else 0.0)
+
+    airlight = draw_airlight(key_airlight, settings)
+    # Drops are lenses for the whole sky: as bright as white light, and tinted by the air.
+    tint = draws.uniform(0, settings.rain_tint)
+    rain_colour = 1 - tint * (1 - airlight / jnp.maximum(jnp.max(airlight), 1e-6))
+    bend = draws.chance(settings.tone_probability) * draws.uniform(*settings.tone)
+    return _Scene(rain * (1 - from_bank), rain * from_bank, haze, airlight, rain_colour, bend)
+
+
+def _where(
+    chosen: Float[Array, "batch"],
+    draw: Callable[..., Float[Array, "batch height width"]],
+    *operands: Array,
+) -> Float[Array, "batch height width"]:
+    """`draw(*operands)` for the chosen pictures, zero for the others; no work if none is chosen.
+
+    The conditional also keeps XLA from fusing `draw` into what follows, where its value would be
+    computed again for each channel of each result.
+    """
+    shape = jax.eval_shape(draw, *operands)
+    drawn = jax.lax.cond(
+        jnp.any(chosen > 0), draw, lambda *_: jnp.zeros(shape.shape, shape.dtype), *operands
+    )
+    return chosen[:, None, None] * drawn
 
 
 def _expose(
-    key: Key[Array, ""], clean: Float[Array, "height width 3"], settings: RenderSettings
+    clean: Float[Array, "height width 3"], bend: Float[Array, ""]
 ) -> Float[Array, "height width 3"]:
-    """Change the exposure of the scene now and then."""
-    if settings.gamma_probability == 0:
-        return clean
-    key_chance, key_gamma = jax.random.split(key)
-    low, high = settings.gamma
-    gamma = low * (high / low) ** jax.random.uniform(key_gamma)
-    gamma = jnp.where(chance(key_chance, settings.gamma_probability) > 0, gamma, 1.0)
-    return jnp.clip(clean, 0, 1) ** gamma
+    """Change the exposure by a curve of second order: a gamma's effect without a power a pixel."""
+    return clean + bend * clean * (1 - clean)
 
 
-def _transmission(
+def _veil(
     key: Key[Array, ""],
     clean: Float[Array, "height width 3"],
-    depth: Float[Array, "height width"],
+    given: Float[Array, "height width"] | None = None,
+    *,
     settings: RenderSettings,
 ) -> Float[Array, "height width"]:
+    """Share of the light that haze replaces, one minus the transmission."""
     key_depth, key_haze = jax.random.split(key)
-    drawn = draw_depth(key_depth, jnp.mean(clean, axis=-1))
-    depth = jnp.where(jnp.isnan(depth).any(), drawn, depth)
-    return draw_transmission(key_haze, depth, settings)
-
-
-def _rain(
-    key: Key[Array, ""],
-    size: tuple[int, int],
-    airlight: Float[Array, "3"],
-    settings: RenderSettings,
-    streaks: Num[Array, "count bank_height bank_width"] | None,
-) -> Float[Array, "height width 3"]:
-    key_source, key_drawn, key_bank, key_tint = jax.random.split(key, 4)
-    rain = draw_rain(key_drawn, *size, settings)
-    if streaks is not None:
-        laid = lay_streaks(key_bank, streaks, *size, settings)
-        rain = jnp.where(chance(key_source, settings.bank) > 0, laid, rain)
-    # Drops are lenses for the whole sky: they are as bright as white light, and tinted by the air.
-    colour = airlight / jnp.max(airlight)
-    tint = uniform(key_tint, (0.0, settings.rain_tint))
-    return rain[..., None] * (1 + tint * (colour - 1))
+    depth = draw_depth(key_depth, clean.mean(-1))
+    if given is not None:
+        mean = jnp.mean(given)
+        depth = jnp.where(jnp.isnan(mean), depth, given / mean)
+    return 1 - draw_transmission(key_haze, depth, settings)
 
 
 def _sense(
-    key: Key[Array, ""], observed: Float[Array, "height width 3"], settings: RenderSettings
+    key: Key[Array, ""], observed: Float[Array, "height width 3"], *, settings: RenderSettings
 ) -> Float[Array, "height width 3"]:
     """Sensor noise, now and then, and the eight bits of a stored picture."""
     if settings.noise_probability > 0:
-        key_chance, key_sigma, key_seed = jax.random.split(key, 3)
-        sigma = chance(key_chance, settings.noise_probability) * uniform(key_sigma, settings.noise)
-        seed = jax.random.bits(key_seed, (), "uint32")
+        draws = Draws(key, 3)
+        sigma = draws.chance(settings.noise_probability) * draws.uniform(*settings.noise)
         counter = jnp.arange(observed.size, dtype=jnp.uint32).reshape(observed.shape)
-        word = scramble(scramble(counter) ^ seed)
+        word = scramble(scramble(counter) ^ draws.word())
         # The sum of four uniform bytes is near enough to normal, and cheap.
-        normal = (sum(byte(word, k) for k in range(4)) - 2 + 4 / 512) * 3**0.5
+        mean, spread = 4 * 127.5 / 256, (4 / 12) ** 0.5
+        normal = (sum(byte(word, k) for k in range(4)) - mean) / spread
         observed = jnp.clip(observed + sigma * normal, 0, 1)
     if settings.eight_bit:
         observed = jnp.round(observed * 255) / 255

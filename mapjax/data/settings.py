@@ -17,10 +17,10 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "streak_width": (0.5, math.inf),
     "streak_gain": (0.0, math.inf),
     "streak_cover": (0.0, 1.0),
-    "gamma": (0.1, 10.0),
+    "tone": (-1.0, 1.0),
     "noise": (0.0, 1.0),
 }
-_LOG_RANGES = {"density", "bank_scale", "streak_length", "streak_width", "streak_cover", "gamma"}
+_LOG_RANGES = {"density", "bank_scale", "streak_length", "streak_width", "streak_cover"}
 _PROBABILITIES = (
     "rain_only",
     "haze_only",
@@ -28,7 +28,7 @@ _PROBABILITIES = (
     "white_airlight",
     "bank",
     "bank_second",
-    "gamma_probability",
+    "tone_probability",
     "noise_probability",
 )
 
@@ -56,7 +56,8 @@ class RenderSettings:
         streak_gain: brightness of the nearest procedural streaks.
         streak_cover: share of the places for a drop that have one.
         rain_tint: how far the colour of the rain may go from white (0) to the airlight's (1).
-        gamma_probability, gamma: exposure change of the clean picture, hence of both pictures.
+        tone_probability, tone: exposure change of the clean picture, hence of both pictures: the
+            bend of the curve `x + bend x (1 - x)`, darker below 0 and brighter above.
         noise_probability, noise: standard deviation of sensor noise in the observed picture.
         eight_bit: round the observed picture to multiples of 1/255, as every stored picture is.
 
@@ -86,14 +87,14 @@ class RenderSettings:
     bank_gain: Range = (0.35, 1.5)
 
     streak_length: Range = (12.0, 120.0)
-    streak_width: Range = (1.2, 5.0)
+    streak_width: Range = (1.0, 3.5)
     streak_tilt: float = 40.0
     streak_gain: Range = (0.1, 0.8)
     streak_cover: Range = (0.08, 0.9)
     rain_tint: float = 0.3
 
-    gamma_probability: float = 0.2
-    gamma: Range = (0.7, 1.4)
+    tone_probability: float = 0.2
+    tone: Range = (-0.5, 0.5)
     noise_probability: float = 0.05
     noise: Range = (0.002, 0.02)
     eight_bit: bool = True

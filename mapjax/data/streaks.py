@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Num, UInt8
 
-from ._draw import chance, log_uniform, uniform
+from ._draw import Draws
 from .settings import RenderSettings
 
 
@@ -73,24 +73,23 @@ def lay_streaks(
     """
     if not jnp.issubdtype(bank.dtype, jnp.uint8):
         bank = jnp.round(255 * jnp.clip(bank, 0, 1)).astype(jnp.uint8)
-    key_choice, key_second, key_gain, key_first_pose, key_second_pose = jax.random.split(key, 5)
-    choice = jax.random.randint(key_choice, (2,), 0, bank.shape[0])
-    gain = uniform(key_gain, settings.bank_gain, (2,))
-    second = chance(key_second, settings.bank_second)
-    first_layer = _warp(bank, choice[0], _pose(key_first_pose, settings), height, width)
-    second_layer = _warp(bank, choice[1], _pose(key_second_pose, settings), height, width)
-    return gain[0] * first_layer + gain[1] * second * second_layer
+    draws = Draws(key, 15)
+    layers = []
+    for present in (1.0, draws.chance(settings.bank_second)):
+        choice = (draws.word() % jnp.uint32(bank.shape[0])).astype(jnp.int32)
+        gain = present * draws.uniform(*settings.bank_gain)
+        layers.append(gain * _warp(bank, choice, _pose(draws, settings), height, width))
+    return layers[0] + layers[1]
 
 
-def _pose(key: Key[Array, ""], settings: RenderSettings) -> Float[Array, "2 3"]:
-    """Affine map from pixels of the scene to fractions of the bank picture's pixels."""
-    key_turn, key_scale, key_shift, key_flip = jax.random.split(key, 4)
-    turn = jnp.deg2rad(uniform(key_turn, (-settings.bank_turn, settings.bank_turn)))
-    step = 1 / log_uniform(key_scale, settings.bank_scale)
-    shift = uniform(key_shift, (0.0, 4096.0), (2,))
-    mirror = jnp.where(jax.random.bernoulli(key_flip), 1.0, -1.0)
+def _pose(draws: Draws, settings: RenderSettings) -> Float[Array, "2 3"]:
+    """Affine map from (row, column) of the scene to that of the bank picture."""
+    turn = jnp.deg2rad(draws.uniform(-settings.bank_turn, settings.bank_turn))
+    step = 1 / draws.log_uniform(*settings.bank_scale)
     cos, sin = step * jnp.cos(turn), step * jnp.sin(turn)
-    return jnp.array([[cos, sin, shift[0]], [-sin * mirror, cos * mirror, shift[1]]])
+    mirror = 1 - 2 * draws.chance(0.5)
+    top, left = draws.uniform(0, 4096), draws.uniform(0, 4096)
+    return jnp.stack([jnp.stack([cos, sin, top]), jnp.stack([-sin * mirror, cos * mirror, left])])
 
 
 def _warp(
