@@ -1,0 +1,62 @@
+"""The command line: `mapjax COMMAND ...`."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from mapjax import __version__
+
+COMMANDS = {
+    "restore": "take rain and haze out of pictures",
+    "evaluate": "measure restored pictures against their targets (PSNR, SSIM)",
+    "train": "train a network that takes rain and haze out of pictures",
+}
+"""The commands; each is the module of its name here, with a `main(arguments)`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    **Returns:** the exit status: 0, or 1 where something failed, or 2 where the command line is
+    wrong, or 130 where it was interrupted.
+
+    >>> main(["--version"])
+    mapjax 0.1.0
+    0
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(f"mapjax {__version__}")
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        print(f"mapjax: no command {name}: {hint} (mapjax --help)", file=sys.stderr)
+        return 2
+    try:
+        # Imported when it is run: the help of one command does not wait for what another one needs.
+        return importlib.import_module(f"mapjax.cli.{name}").main(rest) or 0
+    except KeyboardInterrupt:
+        print("mapjax: interrupted", file=sys.stderr)
+        return 130
+
+
+def _help():
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: mapjax [--help] [--version] COMMAND ...",
+            "",
+            "Takes rain and haze out of pictures.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "mapjax COMMAND --help tells more.",
+        ]
+    )

@@ -1,0 +1,87 @@
+"""`mapjax evaluate`."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mapjax import __version__
+from mapjax.cli import _output
+from mapjax.restore.errors import PictureError
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure restored pictures against their targets.
+
+    An output belongs to the target of the same stem, or else to the target whose stem is its own
+    without the last underscore and what follows (1410_2.png to 1410.png). PSNR and SSIM (Gaussian
+    window 11x11, sigma 1.5) at 8 bits, in RGB and in Y (BT.601 luma, 16 to 235), each the mean of
+    the figures of the pictures. An output that cannot be measured is named with the reason, the
+    others are measured, and the exit status is 1.
+    """
+
+    output: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the pictures to measure."""
+    target: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the pictures that they should be equal to."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="[FILE.json]")] = None
+    """Report for machines, to a file or to the standard output."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `mapjax evaluate`; the exit status is 1 where anything failed."""
+    command = tyro.cli(Evaluate, prog="mapjax evaluate", args=_output.split_json(arguments))
+    # Imported here: the help does not wait for JAX.
+    from mapjax.restore.evaluation import evaluate
+
+    try:
+        with _output.progress_bar(1) as bar:
+            evaluation = evaluate(
+                command.output,
+                command.target,
+                progress=lambda done, total: bar.update(done / total - bar.n),
+            )
+        for error in evaluation.errors:
+            _output.say_error(error)
+        if evaluation.unused:
+            names = ", ".join(path.name for path in evaluation.unused[:5])
+            more = ", ..." if len(evaluation.unused) > 5 else ""
+            _output.say_error(
+                f"note: {len(evaluation.unused)} targets without an output: {names}{more}"
+            )
+        if str(command.json) != "-":
+            _print_table(evaluation)
+        if command.json is not None:
+            _output.write_json(_report(evaluation), command.json)
+    except PictureError as error:
+        _output.say_error(error)
+        return 1
+    return 1 if evaluation.errors else 0
+
+
+def _print_table(evaluation):
+    if evaluation.mean is None:
+        return
+    rows = {path.name: measures for path, measures in evaluation.pictures.items()}
+    rows[f"mean of {len(rows)}"] = evaluation.mean
+    width = max(map(len, rows))
+    print(f"{'':{width}}  PSNR RGB  SSIM RGB    PSNR Y    SSIM Y")
+    for name, (psnr_rgb, ssim_rgb, psnr_y, ssim_y) in rows.items():
+        print(f"{name:{width}}  {psnr_rgb:8.2f}  {ssim_rgb:8.4f}  {psnr_y:8.2f}  {ssim_y:8.4f}")
+
+
+def _report(evaluation):
+    """What `--json` writes; the PSNR of equal pictures is infinite, null in JSON."""
+    return {
+        "mapjax": __version__,
+        "count": len(evaluation.pictures),
+        "mean": evaluation.mean and evaluation.mean._asdict(),
+        "pictures": [
+            {"output": path, **measures._asdict()} for path, measures in evaluation.pictures.items()
+        ],
+        "failures": _output.failures(evaluation.errors),
+        "targets_without_output": [path.name for path in evaluation.unused],
+    }

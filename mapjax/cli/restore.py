@@ -1,0 +1,177 @@
+"""`mapjax restore`."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from mapjax import __version__
+from mapjax.cli import _output
+from mapjax.restore.errors import PictureError
+from mapjax.restore.files import Job, make_folder, plan_jobs
+from mapjax.restore.photo import Photo
+from mapjax.restore.reading import read_photo
+from mapjax.restore.tiles import DEFAULT_TILE
+from mapjax.restore.writing import write_photo
+
+
+@dataclasses.dataclass(frozen=True)
+class Restore:
+    """Take rain and haze out of pictures.
+
+    Every picture is written upright under its own name, as PNG unless told otherwise; an older
+    result is replaced, an input never. Colour profile, EXIF, 16 bits and transparency are kept. A
+    picture that cannot be restored is named with the reason, the others are done, and the exit
+    status is 1.
+    """
+
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT...")]
+    """Pictures, and folders for the pictures directly in them."""
+    output: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder for the results; made where it is missing."""
+    compare: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also write before | after, as NAME.compare.png beside each result."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="[FILE.json]")] = None
+    """Report for machines, to a file or to the standard output."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
+    """Name of a network, or a file of weights (safetensors); rainhaze-s where not given."""
+    tile: Annotated[int, tyro.conf.arg(metavar="N")] = DEFAULT_TILE
+    """Work on at most N x N pixels at once, which bounds the memory; 0: on the whole picture."""
+    suffix: Literal["png", "jpg", "tif", "webp"] = "png"
+    """Format of the results."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `mapjax restore`; the exit status is 1 where anything failed."""
+    command = tyro.cli(Restore, prog="mapjax restore", args=_output.split_json(arguments))
+    if not command.inputs:
+        _output.say_error("name at least one picture or folder (mapjax restore --help)")
+        return 2
+    run = _Run(command)
+    try:
+        make_folder(command.output)
+        run.restore_all()
+        if command.json is not None:
+            _output.write_json(run.report(), command.json)
+    except PictureError as error:
+        run.fail(error)
+    return 1 if run.errors else 0
+
+
+class _Run:
+    """One call of the command: what is done, and what failed, so far."""
+
+    def __init__(self, command: Restore):
+        self.command = command
+        self.started = time.perf_counter()
+        self.done: list[dict[str, Any]] = []
+        self.errors: list[PictureError] = []
+
+    def fail(self, error: PictureError) -> None:
+        self.errors.append(error)
+        _output.say_error(error)
+
+    def restore_all(self) -> None:
+        command = self.command
+        jobs, errors = plan_jobs(
+            command.inputs, command.output, suffix=f".{command.suffix}", compare=command.compare
+        )
+        for error in errors:
+            self.fail(error)
+        model = self._load_model() if jobs else None
+        with _output.progress_bar(len(jobs)) as bar:
+            for number, job in enumerate(jobs):
+                bar.set_description_str(f"{number + 1} of {len(jobs)}: {job.source.name}")
+                self._try_one(job, model, bar)
+                bar.update(number + 1 - bar.n)
+
+    def _load_model(self):
+        # Imported here: a mistake on the command line is told at once, without waiting for JAX.
+        from mapjax.cli._compilation_cache import keep_compiled_programs
+        from mapjax.restore.restorer import DEFAULT_MODEL, load_model
+
+        keep_compiled_programs()
+        try:
+            return load_model(self.command.model)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            name = self.command.model or DEFAULT_MODEL
+            raise PictureError(name, f"cannot be loaded: {error}") from error
+
+    def _try_one(self, job, model, bar):
+        from jax.errors import JaxRuntimeError
+
+        try:
+            self._restore_one(job, model, bar)
+        except PictureError as error:
+            self.fail(error)
+        except (MemoryError, JaxRuntimeError) as error:
+            reason = f"cannot be restored, a smaller --tile may help: {error or 'out of memory'}"
+            self.fail(PictureError(job.source, reason))
+
+    def _restore_one(self, job: Job, model, bar):
+        from mapjax.restore.restorer import restore
+
+        started, before = time.perf_counter(), bar.n
+        photo = read_photo(job.source)
+        tile = self.command.tile or None
+        try:
+            pixels = restore(
+                photo.pixels,
+                model=model,
+                tile=tile,
+                progress=lambda done, total: bar.update(before + done / total - bar.n),
+            )
+        except ValueError as error:
+            raise PictureError(job.source, str(error)) from error
+        restored = photo.replace(pixels=pixels)
+        notes = write_photo(job.target, restored)
+        if job.comparison is not None:
+            write_photo(job.comparison, _side_by_side(photo, restored))
+        height, width, _ = pixels.shape
+        entry = {
+            "input": job.source,
+            "output": job.target,
+            "comparison": job.comparison,
+            "width": width,
+            "height": height,
+            "bits": photo.bits,
+            "seconds": time.perf_counter() - started,
+            "notes": [*photo.notes, *notes],
+        }
+        self.done.append(entry)
+        line = f"{job.target}  {width}x{height}  {entry['seconds']:.2f} s"
+        bar.write("; ".join([line, *entry["notes"]]), file=self._people())
+
+    def _people(self):
+        """Where lines for people go: not between the lines of a report."""
+        return sys.stderr if str(self.command.json) == "-" else sys.stdout
+
+    def report(self) -> dict[str, Any]:
+        """What `--json` writes."""
+        return {
+            "mapjax": __version__,
+            "pictures": self.done,
+            "failures": _output.failures(self.errors),
+            "seconds": time.perf_counter() - self.started,
+            "peak_memory_mib": _peak_memory_mib(),
+        }
+
+
+def _side_by_side(before: Photo, after: Photo) -> Photo:
+    """Before | after, with the profile of both."""
+    return before.replace(pixels=np.concatenate([before.pixels, after.pixels], axis=1), exif=None)
+
+
+def _peak_memory_mib():
+    """The most memory that this process has held; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,187 @@
+"""`restore`: pictures as arrays in, the same without rain and haze out."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from mapjax.restore import tiles
+from mapjax.restore.tiles import DEFAULT_TILE
+
+DEFAULT_MODEL = "rainhaze-s"
+ImageArray = TypeVar("ImageArray", np.ndarray, jax.Array)
+
+
+@runtime_checkable
+class RestorationModel(Protocol):
+    """What `restore` needs of a network; `mapjax.models.RainHaze` is one.
+
+    `model.glance(image)` gives whatever is global to a picture `(1, height, width, 3)`;
+    `model(tile, glance=glance, window=(top, left, height, width))` restores a part of a picture of
+    that height and width. Tiles start at multiples of `multiple`, and their results hold `halo`
+    pixels away from edges that are not edges of the picture.
+    """
+
+    multiple: int
+    halo: int
+    glance: Callable[..., Any]
+
+    def __call__(self, image: jax.Array, *, glance: Any, window: Any) -> jax.Array: ...
+
+
+def restore(
+    image: ImageArray,
+    *,
+    model: RestorationModel | str | os.PathLike[str] | None = None,
+    tile: int | None = DEFAULT_TILE,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageArray:
+    """Takes rain and haze out of a picture of any size.
+
+    `restored = clip(model(image))`, computed in tiles where the picture is large. What is global to
+    the picture (the airlight, the coarse context) is found once, on the whole picture, and tiles
+    overlap by twice the radius of the network's receptive field, so that tiled and whole results
+    are equal within the rounding of sums (`mapjax.restore.tiles.plan` says why).
+
+    **Arguments:**
+    - `image`: `(height, width)` grey; `(height, width, channels)` or
+      `(batch, height, width, channels)` with 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)
+      channels. uint8 or uint16, or any float dtype with values in [0, 1]; encoded as sRGB, as
+      photos are. Alpha is returned as it came.
+    - `model`: a model, its name, or a file of weights; `None` is `"rainhaze-s"`. What is loaded is
+      kept for the next call.
+    - `tile`: at most `tile**2` pixels are worked on at once; `None` means the whole picture.
+    - `progress`: called with `(tiles done, tiles in all)` after each tile.
+
+    **Returns:** the same kind of array (NumPy or JAX), dtype and shape as `image`.
+
+    **Raises:** `TypeError` or `ValueError` where `image` is something else.
+
+    >>> restored = restore(np.full((48, 64, 3), 128, np.uint8))
+    >>> type(restored).__name__, restored.dtype.name, restored.shape
+    ('ndarray', 'uint8', (48, 64, 3))
+    """
+    _check(image)
+    network = load_model(model) if model is None or isinstance(model, (str, os.PathLike)) else model
+    if not isinstance(network, nnx.Module) or not isinstance(network, RestorationModel):
+        raise TypeError(
+            "restore: model must be a name, a file of weights, or a flax.nnx module with glance, "
+            f"multiple and halo such as mapjax.models.RainHaze, got {type(network).__name__}"
+        )
+    pixels = np.asarray(image)
+    channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
+    height, width = pixels.shape[:2] if pixels.ndim < 4 else pixels.shape[1:3]
+    result = np.empty_like(pixels, order="C")
+    pictures = (
+        pixels.reshape(-1, height, width, channels),
+        result.reshape(-1, height, width, channels),
+    )
+    for picture, restored in zip(*pictures, strict=True):
+        _restore_picture(network, picture, restored, tile, progress)
+    return jnp.asarray(result) if isinstance(image, jax.Array) else result
+
+
+def load_model(source: str | os.PathLike[str] | None = None) -> RestorationModel:
+    """The model of a name or of a file of weights, loaded once; `None` is `"rainhaze-s"`.
+
+    **Raises:** what `mapjax.models.load` raises, where there is no such model.
+
+    >>> load_model().halo % load_model().multiple
+    0
+    """
+    source = DEFAULT_MODEL if source is None else os.fspath(source)
+    path = Path(source)
+    # A file that was written again is loaded again.
+    return _load_model(source, path.stat().st_mtime_ns if path.is_file() else None)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_model(source, version):
+    from mapjax import models
+
+    return models.load(source)
+
+
+def _check(image):
+    if isinstance(image, jax.core.Tracer):
+        raise TypeError(
+            "restore: image is traced; restore works on concrete arrays (it chooses tiles by their "
+            "size). Inside jit, grad or vmap call the model itself"
+        )
+    if not isinstance(image, (np.ndarray, jax.Array)):
+        raise TypeError(
+            "restore: image must be a NumPy or JAX array, "
+            f"got {type(image).__name__}; numpy.asarray(image) makes one of a Pillow image"
+        )
+    if image.ndim not in (2, 3, 4) or (image.ndim > 2 and image.shape[-1] not in (1, 2, 3, 4)):
+        raise ValueError(
+            "restore: image must be (height, width), (height, width, channels) or "
+            f"(batch, height, width, channels) with 1 to 4 channels, got {image.shape}"
+        )
+    if 0 in image.shape[-3 if image.ndim > 2 else -2 :]:
+        raise ValueError(f"restore: image has no pixels, its shape is {image.shape}")
+    if jnp.issubdtype(image.dtype, jnp.floating):
+        least, most = float(image.min(initial=0.0)), float(image.max(initial=0.0))
+        # Resampling overshoots a little; another scale or a division by zero does not.
+        if not (least >= -1.0 and most <= 2.0):
+            raise ValueError(
+                "restore: a float image must have finite values in [0, 1], "
+                f"got {least:g} to {most:g}; divide by the largest value, or pass uint8 or uint16"
+            )
+    elif image.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"restore: image must be uint8, uint16 or float, got {image.dtype}")
+
+
+def _restore_picture(model, picture, restored, tile, progress):
+    """Fills `restored`; both `(height, width, 1 to 4)`. Whole pictures keep their dtype, and only
+    tiles become float, so that the memory is bounded by the tile."""
+    height, width, channels = picture.shape
+    colours = picture if channels in (1, 3) else picture[..., :-1]
+    restored[..., colours.shape[-1] :] = picture[..., colours.shape[-1] :]
+    multiple = model.multiple
+    padded = np.pad(colours, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
+    grid = tiles.plan(*padded.shape[:2], halo=model.halo, multiple=multiple, tile=tile)
+    graph, state = nnx.split(model)
+    glance = _glance(graph, state, colours)
+    for done, (rows, columns, core_rows, core_columns) in enumerate(grid, start=1):
+        window = (rows.start, columns.start, height, width)
+        result = np.asarray(_restore_tile(graph, state, padded[rows, columns], glance, window))
+        # The padding is at the bottom and the right, where this cut takes it away.
+        kept = restored[core_rows, core_columns, : colours.shape[-1]]
+        top, left = core_rows.start - rows.start, core_columns.start - columns.start
+        kept[...] = result[top : top + kept.shape[0], left : left + kept.shape[1]]
+        if progress is not None:
+            progress(done, len(grid))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _glance(graph, state, colours):
+    return nnx.merge(graph, state).glance(_to_float(colours))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _restore_tile(graph, state, tile, glance, window):
+    restored = nnx.merge(graph, state)(_to_float(tile), glance=glance, window=window)[0]
+    if tile.shape[-1] == 1:
+        restored = restored.mean(axis=-1, keepdims=True)
+    return _from_float(restored, tile.dtype)
+
+
+def _to_float(colours):
+    """`(height, width, 1 or 3)` of any dtype -> `(1, height, width, 3)`, float32 in [0, 1]."""
+    scale = jnp.iinfo(colours.dtype).max if jnp.issubdtype(colours.dtype, jnp.integer) else 1
+    image = colours.astype(jnp.float32) / scale
+    return jnp.broadcast_to(image, (1, *image.shape[:2], 3))
+
+
+def _from_float(restored, dtype):
+    restored = jnp.clip(restored.astype(jnp.float32), 0.0, 1.0)
+    if jnp.issubdtype(dtype, jnp.integer):
+        restored = jnp.rint(restored * jnp.iinfo(dtype).max)
+    return restored.astype(dtype)
