@@ -2,5 +2,8 @@
 
 from .rendering import Rendered as Rendered
 from .rendering import render as render
+from .scenes import DepthScene as DepthScene
+from .scenes import depth_from_pair as depth_from_pair
+from .scenes import load_depth_scenes as load_depth_scenes
 from .settings import RenderSettings as RenderSettings
 from .streaks import load_streaks as load_streaks

@@ -99,25 +99,21 @@ def _warp(
     height: int,
     width: int,
 ) -> Float[Array, "height width"]:
-    """Bilinear samples of a picture that repeats in both directions.
-
-    The four neighbours of a pixel are packed into one 32-bit word first, so that a sample costs one
-    gather and not four; gathers are what this function spends its time on.
-    """
-    picture = jax.lax.dynamic_index_in_dim(bank, choice, keepdims=False).astype(jnp.uint32)
-    right = jnp.roll(picture, -1, axis=1)
-    packed = picture | (right << 8)
-    packed = packed | (jnp.roll(packed, -1, axis=0) << 16)
-
-    bank_height, bank_width = picture.shape
+    """Bilinear samples of a picture of the bank, which repeats in both directions."""
+    _, bank_height, bank_width = bank.shape
     row = jnp.arange(height, dtype=jnp.float32)[:, None]
     column = jnp.arange(width, dtype=jnp.float32)[None, :]
-    y, top = _wrap(pose[0, 0] * row + pose[0, 1] * column + pose[0, 2], bank_height)
-    x, left = _wrap(pose[1, 0] * row + pose[1, 1] * column + pose[1, 2], bank_width)
-    word = packed.reshape(-1).at[top * bank_width + left].get(mode="promise_in_bounds")
+    # Periods one short of the size: a pixel's neighbours never lie beyond the edge.
+    y, top = _wrap(pose[0, 0] * row + pose[0, 1] * column + pose[0, 2], bank_height - 1)
+    x, left = _wrap(pose[1, 0] * row + pose[1, 1] * column + pose[1, 2], bank_width - 1)
+    corner = (choice * bank_height + top) * bank_width + left
 
-    a, b, c, d = (((word >> s) & 255).astype(jnp.int32).astype(jnp.float32) for s in (0, 8, 16, 24))
-    upper, lower = a + x * (b - a), c + x * (d - c)
+    def sample(offset: int) -> Float[Array, "height width"]:
+        value = bank.reshape(-1).at[corner + offset].get(mode="promise_in_bounds")
+        return value.astype(jnp.int32).astype(jnp.float32)
+
+    upper = sample(0) + x * (sample(1) - sample(0))
+    lower = sample(bank_width) + x * (sample(bank_width + 1) - sample(bank_width))
     return (upper + y * (lower - upper)) * (1 / 255)
 
 
