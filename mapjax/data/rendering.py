@@ -48,8 +48,8 @@ def render(
         settings: probabilities and ranges; static under `jit`.
         streaks: bank of streak pictures on black, uint8 in 0..255 or float in [0, 1]; without one
             all rain is procedural.
-        depth: relative depth of the pictures; a depth is drawn for each picture whose map has a
-            NaN, and for all of them without this argument.
+        depth: depth of the pictures in units of the mean depth of their scenes; one is drawn for
+            each picture whose map has a NaN, and for all of them without this argument.
 
     Returns:
         The observed and the clean pictures, the rain, the transmission and the airlight. `clean`
@@ -156,8 +156,7 @@ def _veil(
     key_depth, key_haze = jax.random.split(key)
     depth = draw_depth(key_depth, clean.mean(-1))
     if given is not None:
-        mean = jnp.mean(given)
-        depth = jnp.where(jnp.isnan(mean), depth, given / mean)
+        depth = jnp.where(jnp.isnan(given).any(), depth, given)
     return 1 - draw_transmission(key_haze, depth, settings)
 
 

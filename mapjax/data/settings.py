@@ -40,7 +40,7 @@ class RenderSettings:
     Attributes:
         rain_only, haze_only, rain_and_haze: probabilities of the three weathers. What is left to 1
             is the probability that a picture stays as it is.
-        density: optical depth, `-log(transmission)`, of the haze at the mean depth of the picture.
+        density: optical depth, `-log(transmission)`, of the haze at depth 1, the mean of a scene.
         least_transmission: haze is no denser than this anywhere.
         airlight: brightness of the airlight.
         airlight_cast: largest departure of a channel of the airlight from its brightness.
@@ -74,10 +74,10 @@ class RenderSettings:
     haze_only: float = 0.25
     rain_and_haze: float = 0.35
 
-    density: Range = (0.12, 2.2)
+    density: Range = (0.15, 1.8)
     least_transmission: float = 0.03
     airlight: Range = (0.5, 1.0)
-    airlight_cast: float = 0.06
+    airlight_cast: float = 0.15
     white_airlight: float = 0.3
 
     bank: float = 0.75
@@ -89,7 +89,7 @@ class RenderSettings:
     streak_length: Range = (12.0, 120.0)
     streak_width: Range = (1.0, 3.5)
     streak_tilt: float = 40.0
-    streak_gain: Range = (0.1, 0.8)
+    streak_gain: Range = (0.08, 0.65)
     streak_cover: Range = (0.08, 0.9)
     rain_tint: float = 0.3
 
