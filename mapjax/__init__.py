@@ -1,14 +1,8 @@
 """mapjax: operations of your own in JAX, and a layer that takes rain and haze out of a picture."""
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING
-
-import mapjax.restore
-
-# `mapjax.restore` is a package, and `mj.restore` the function of that name in it. The import system
-# binds a submodule in its parent only when it loads it first: with that done here, where it costs
-# nothing (the package itself is lazy), the name is free for the function, whatever is imported later.
-del restore  # pyright: ignore[reportUnboundVariable]
 
 if TYPE_CHECKING:
     from mapjax import data as data
@@ -16,23 +10,24 @@ if TYPE_CHECKING:
     from mapjax import nn as nn
     from mapjax import ops as ops
     from mapjax import train as train
+
+    # These two are packages that can be called: `@mj.op` and `mj.restore(image)` work, and so does
+    # `mj.restore.measure`, whatever was imported first. A type checker sees the function.
+    from mapjax.op import op as op
     from mapjax.restore import restore as restore
 
 __version__ = "0.1.0"
 
-_PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "train"})
-_FUNCTIONS = {"restore": "mapjax.restore"}
+_PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "restore", "train"})
 
-__all__ = sorted({*_PACKAGES, *_FUNCTIONS, "__version__"})  # pyright: ignore
+__all__ = sorted({*_PACKAGES, "__version__"})  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> object:
-    # PEP 562: what is heavy (Flax, Optax, Pillow) is imported by the first use of a name.
+def __getattr__(name: str) -> ModuleType:
+    # PEP 562: a package is imported by the first use of its name, with what it needs (JAX, Flax,
+    # Optax, Pillow). The import binds the name here, so this runs once a name.
     if name in _PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in _FUNCTIONS:
-        function = getattr(importlib.import_module(_FUNCTIONS[name]), name)
-        return globals().setdefault(name, function)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,0 +1,92 @@
+"""Rules about the code as a whole: who imports whom, what is documented, what is never written."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import mapjax
+
+# Imports run one way, from the left of `cli -> restore, train -> models -> nn -> ops -> op`.
+MAY_IMPORT = {
+    "op": set(),
+    "ops": {"op", "mapjax_kernels"},
+    "nn": {"op", "ops"},
+    "models": {"nn", "op", "ops"},
+    "data": set(),
+    "restore": {"models"},
+    "train": {"data", "models", "nn", "ops", "restore"},
+    "cli": {"data", "models", "op", "ops", "restore", "train"},
+}
+
+PACKAGES = sorted(module.name for module in pkgutil.iter_modules(mapjax.__path__) if module.ispkg)
+
+
+def imported(path, package):
+    """The packages of this project that a file imports, besides its own."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            top, *rest = name.split(".")
+            if top == "mapjax_kernels":
+                yield top
+            elif top == "mapjax" and rest and rest[0] in PACKAGES and rest[0] != package:
+                yield rest[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_run_one_way(package):
+    folder = Path(mapjax.__file__).parent / package
+    for path in folder.rglob("*.py"):
+        assert set(imported(path, package)) <= MAY_IMPORT[package], path
+
+
+def test_kernels_do_not_import_the_library():
+    import mapjax_kernels
+
+    for path in Path(mapjax_kernels.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [getattr(node, "module", None) or ""]
+            names += [alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name")]
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                assert not [name for name in names if re.match(r"mapjax(\.|$)", name)], path
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_symbol_is_documented(package):
+    module = importlib.import_module(f"mapjax.{package}")
+    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+    for name in names:
+        symbol = getattr(module, name)
+        if callable(symbol) and (symbol.__module__ or "").startswith("mapjax"):
+            assert inspect.getdoc(symbol), f"{package}.{name} has no docstring"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_random_key_comes_first(package):
+    module = importlib.import_module(f"mapjax.{package}")
+    for name, function in inspect.getmembers(module, inspect.isfunction):
+        parameters = list(inspect.signature(function).parameters)
+        assert "key" not in parameters[1:], f"{package}.{name}"
+
+
+def test_no_file_names_a_place_on_a_machine(root):
+    folders = [root / name for name in ("mapjax", "kernels", "tests", "notebooks", ".ci")]
+    files = [path for folder in folders if folder.is_dir() for path in folder.rglob("*")]
+    files += [root / name for name in ("pyproject.toml", "README.md", "Makefile", ".gitignore")]
+    home = re.compile(rb"(?<![\w.~}/-])/(work|root|home|Users)/\w")
+    checked = 0
+    for path in files:
+        if path.is_file() and path.suffix not in {".pyc", ".safetensors", ".png", ".jpg"}:
+            checked += 1
+            found = home.search(path.read_bytes())
+            assert not found, f"{path}: {found and found.group()}"
+    assert checked > 20
