@@ -11,6 +11,7 @@ COMMANDS = {
     "restore": "take rain and haze out of pictures",
     "evaluate": "measure restored pictures against their targets (PSNR, SSIM)",
     "train": "train a network that takes rain and haze out of pictures",
+    "demo": "take rain and haze out of photos that they were rendered over",
 }
 """The commands; each is the module of its name here, with a `main(arguments)`."""
 

@@ -1,0 +1,58 @@
+"""What the READMEs show works as it stands."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from mapjax.cli import COMMANDS
+
+READMES = ("README.md", "kernels/README.md")
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(params=READMES)
+def readme(request, root):
+    return root / request.param
+
+
+def test_links_lead_somewhere(readme):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", readme.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert local
+    assert [link for link in local if not (readme.parent / link).exists()] == []
+
+
+def test_examples_run(root, tmp_path):
+    examples = blocks((root / "README.md").read_text(encoding="utf-8"), "python")
+    assert len(examples) >= 2
+    for example in examples:
+        result = subprocess.run(
+            [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stderr
+
+
+def test_example_shows_the_message_that_comes(root):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    (example,) = (block for block in blocks(text, "python") if "@mj.op" in block)
+    (message,) = blocks(text, "text")
+    namespace = {"__name__": "readme"}
+    exec(example, namespace)
+    with pytest.raises(ValueError, match="shrink") as refused:
+        namespace["shrink"](namespace["x"], namespace["level"][:2])
+    assert str(refused.value).startswith(message.strip())
+
+
+def test_commands_exist(root):
+    shell = "".join(blocks((root / "README.md").read_text(encoding="utf-8"), "sh"))
+    commands = re.findall(r"^mapjax (\w+)", shell, re.MULTILINE)
+    assert set(commands) <= set(COMMANDS)
+    targets = re.findall(r"^make (\w+)", shell, re.MULTILINE)
+    rules = re.findall(r"^(\w+):", (root / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert targets
+    assert set(targets) <= set(rules)
