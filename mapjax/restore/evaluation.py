@@ -9,7 +9,7 @@ import numpy as np
 
 from mapjax.restore.errors import PictureError
 from mapjax.restore.files import COMPARISON, pictures_in
-from mapjax.restore.measures import Measures, measure
+from mapjax.restore.measures import Measures, measure, why_not
 from mapjax.restore.reading import read_photo
 
 
@@ -81,10 +81,11 @@ def _stem_of_target(path, targets):
 
 
 def _measure_files(output, target):
-    try:
-        return measure(_rgb(output), _rgb(target))
-    except ValueError as error:
-        raise PictureError(output, str(error)) from error
+    pair = _rgb(output), _rgb(target)
+    reason = why_not(*pair)
+    if reason is not None:
+        raise PictureError(output, reason)
+    return measure(*pair)
 
 
 def _rgb(path):

@@ -1,5 +1,6 @@
 """PSNR and SSIM as the deraining and dehazing papers report them."""
 
+import math
 from typing import NamedTuple
 
 import dm_pix
@@ -40,32 +41,43 @@ def measure(
     Source: Wang et al., *Image Quality Assessment: From Error Visibility to Structural
     Similarity*, IEEE TIP 2004.
     """
-    for name, picture in (("output", output), ("target", target)):
-        if picture.ndim != 3 or picture.shape[-1] != 3 or picture.dtype != np.uint8:
-            raise ValueError(
-                f"measure: {name} must be (height, width, 3) of uint8, "
-                f"got {picture.shape} of {picture.dtype}"
-            )
-    if output.shape != target.shape:
-        raise ValueError(f"sizes differ: {_size(output)} against a target of {_size(target)}")
-    if min(output.shape[:2]) < 11:
-        raise ValueError(f"{_size(output)} is smaller than the window of SSIM, 11x11")
+    reason = why_not(output, target)
+    if reason is not None:
+        raise ValueError(f"measure: {reason}")
     return Measures(*map(float, _measure(output, target)))
 
 
-def _size(picture):
-    return f"{picture.shape[1]}x{picture.shape[0]}"
+def why_not(output: np.ndarray, target: np.ndarray) -> str | None:
+    """Why two pictures cannot be measured against each other; `None` where they can.
+
+    >>> why_not(np.zeros((11, 12, 3), np.uint8), np.zeros((11, 13, 3), np.uint8))
+    'sizes differ: 12x11 against a target of 13x11'
+    """
+    for name, picture in (("output", output), ("target", target)):
+        if picture.ndim != 3 or picture.shape[-1] != 3 or picture.dtype != np.uint8:
+            found = f"{picture.shape} of {picture.dtype}"
+            return f"{name} must be (height, width, 3) of uint8, got {found}"
+    size, wanted = (f"{x.shape[1]}x{x.shape[0]}" for x in (output, target))
+    if size != wanted:
+        return f"sizes differ: {size} against a target of {wanted}"
+    if min(output.shape[:2]) < 11:
+        return f"{size} is smaller than the window of SSIM, 11x11"
+    return None
 
 
 @jax.jit
 def _measure(output, target):
-    pair = [jnp.asarray(x, jnp.float32) for x in (output, target)]
-    luma_pair = [luma(x) for x in pair]
-    return tuple(
-        function(*(x / 255.0 for x in images))
-        for images in (pair, luma_pair)
-        for function in (dm_pix.psnr, dm_pix.ssim)
-    )
+    rgb = [x.astype(jnp.float32) for x in (output, target)]
+    # dm_pix relies on the standard promotion, which a user may have made strict.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        return *_psnr_and_ssim(*rgb), *_psnr_and_ssim(*map(luma, rgb))
+
+
+def _psnr_and_ssim(output, target):
+    # dm_pix.psnr has 1 as peak. The peak is put right afterwards: differences of whole numbers are
+    # exact, those of quotients are not, and equal pictures would not be infinitely close.
+    psnr = dm_pix.psnr(output, target) + 20.0 * math.log10(255.0)
+    return psnr, dm_pix.ssim(output, target, max_val=255.0)
 
 
 def luma(rgb: Float[Array, "*batch 3"]) -> Float[Array, "*batch 1"]:
@@ -76,6 +88,6 @@ def luma(rgb: Float[Array, "*batch 3"]) -> Float[Array, "*batch 1"]:
 
     Source: ITU-R BT.601-7, section 2.5.
     """
-    weights = jnp.array([65.481, 128.553, 24.966], rgb.dtype) / 255.0
-    # Products in full: a TensorFloat-32 matrix product would round to other integers.
-    return jnp.rint(16.0 + jnp.sum(rgb * weights, axis=-1, keepdims=True))
+    weights = jnp.array([[65.481], [128.553], [24.966]], rgb.dtype) / 255.0
+    # In full precision: the products of TensorFloat-32 would round to other integers.
+    return jnp.rint(16.0 + jnp.matmul(rgb, weights, precision="highest"))

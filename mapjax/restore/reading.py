@@ -89,6 +89,9 @@ def _photo(path, image):
     # Phones append further frames (MPO) as previews and gain maps; those are no animation.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes = (f"the first of {image.n_frames} frames",)
+    if sixteen_bits.has_separate_planes(image):
+        reason = "has 16-bit colours in separate planes: export it interleaved"
+        raise PictureError(path, reason)
     if sixteen_bits.has_sixteen_bit_colour(image):
         pixels, profile = _sixteen_bit_pixels(image), image.info.get("icc_profile")
     else:

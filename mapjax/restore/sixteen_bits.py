@@ -11,7 +11,7 @@ import zlib
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -20,6 +20,18 @@ def has_sixteen_bit_colour(image: Image.Image) -> bool:
     """Whether an opened, not yet loaded picture has 16-bit colour, or 16-bit grey with alpha."""
     layout = _layout(image)
     return layout is not None and layout.split(";")[0] in ("RGB", "RGBX", "RGBA", "LA")
+
+
+def has_separate_planes(image: Image.Image) -> bool:
+    """Whether the 16-bit colours of a TIFF file lie plane by plane.
+
+    Pillow cannot read those at 16 bits, and reads uncompressed ones wrong.
+    """
+    tags = getattr(image, "tag_v2", {})
+    return (
+        tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+        and max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) == 16
+    )
 
 
 def read(image: Image.Image) -> np.ndarray:

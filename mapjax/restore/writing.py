@@ -80,8 +80,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
+def _without_single_channel(pixels):
+    """Pillow and tifffile want grey without an axis of channels."""
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+
 def _write_eight_bits(file, photo, suffix):
-    pixels = photo.pixels[..., 0] if photo.pixels.shape[-1] == 1 else photo.pixels
     kind, options = {
         ".png": ("PNG", {}),
         ".jpg": ("JPEG", {"quality": 95, "subsampling": 0, "optimize": True}),
@@ -91,7 +95,7 @@ def _write_eight_bits(file, photo, suffix):
     for name in ("icc_profile", "exif", "dpi"):
         if (value := getattr(photo, name)) is not None:
             options[name] = value
-    Image.fromarray(pixels).save(file, kind, **options)
+    Image.fromarray(_without_single_channel(photo.pixels)).save(file, kind, **options)
 
 
 def _write_sixteen_bits(path, file, photo, suffix):
@@ -104,9 +108,9 @@ def _write_sixteen_bits(path, file, photo, suffix):
         raise PictureError(path, reason) from error
     tifffile.imwrite(
         file,
-        photo.pixels,
+        _without_single_channel(photo.pixels),
         photometric="rgb" if photo.pixels.shape[-1] > 2 else "minisblack",
-        planarconfig="contig",
+        planarconfig="contig" if photo.pixels.shape[-1] > 1 else None,
         extrasamples=["unassalpha"] if photo.has_alpha else None,
         compression="zlib",
         predictor=True,
