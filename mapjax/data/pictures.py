@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
@@ -42,7 +42,9 @@ class PictureSet:
         if self.depths is not None:
             sizes = [picture.size for picture in self.pictures]
             if sizes != [depth.size for depth in self.depths]:
-                raise ValueError(f"picture set {self.name!r}: each picture needs a depth of its size")
+                raise ValueError(
+                    f"picture set {self.name!r}: each picture needs a depth of its size"
+                )
 
     @property
     def pixels(self) -> int:

@@ -1,0 +1,114 @@
+"""What a run says: JSON lines in a file, a progress bar or plain lines for people."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from mapjax.train.step import Metrics
+
+
+class Log:
+    """The log of a run. On a terminal it draws a progress bar, elsewhere it prints lines.
+
+    Args:
+        path: file of JSON lines; lines of steps after `first` (of a run that was interrupted, and
+            goes on from an earlier checkpoint) are dropped.
+        first: step at which the run starts.
+        total: step at which it ends.
+        every: steps between two lines about the loss.
+        learning_rate: the schedule.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        first: int,
+        total: int,
+        every: int,
+        learning_rate: Callable[[int], Any],
+    ) -> None:
+        _rewind(Path(path), first)
+        self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
+        self._bar = tqdm(
+            initial=first, total=total, unit="step", dynamic_ncols=True, disable=not _on_terminal()
+        )
+        self._step, self._every, self._learning_rate = first, every, learning_rate
+        self._losses: list[float] = []
+        self._pictures, self._since = 0, time.monotonic()
+
+    def step(self, metrics: Metrics, *, pictures: int) -> None:
+        """Take in a step: waits for it on the device, and logs each `every` steps."""
+        self._losses.append(float(metrics.loss))
+        self._pictures += pictures
+        self._step += 1
+        self._bar.update()
+        if self._step % self._every:
+            return
+        finite = [loss for loss in self._losses if loss == loss]
+        record = {
+            "loss": sum(finite) / len(finite) if finite else None,
+            "gradient_norm": float(metrics.gradient_norm),
+            "learning_rate": float(self._learning_rate(self._step - 1)),
+            "pictures_per_second": self._pictures / (time.monotonic() - self._since),
+            "skipped": int(metrics.skipped),
+        }
+        self._bar.set_postfix({"loss": record["loss"], "skipped": record["skipped"]})
+        self.event(self._step, "loss", record, quiet=not self._bar.disable)
+        self._losses.clear()
+        self.resume_clock()
+
+    def event(self, step: int, kind: str, values: dict[str, Any], *, quiet: bool = False) -> None:
+        """Write an event; `quiet` keeps it off the screen."""
+        record = {"step": step, "event": kind, "time": round(time.time(), 1), **values}
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        if not quiet:
+            shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
+            tqdm.write(f"step {step:>7}  {kind:<10}  {shown}", file=sys.stdout)
+            sys.stdout.flush()
+
+    def resume_clock(self) -> None:
+        """Start the count of pictures a second again, after something that is not training."""
+        self._pictures, self._since = 0, time.monotonic()
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        self._file.close()
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _rewind(path: Path, step: int) -> None:
+    """Keep the whole lines about steps up to `step`; the last line may have been cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:
+            continue
+    path.write_text("".join(kept), encoding="utf-8")

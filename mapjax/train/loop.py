@@ -1,0 +1,239 @@
+"""The training loop: batches in, steps on the device, log lines, checkpoints and weights out."""
+
+import dataclasses
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import UInt8
+
+import mapjax.models
+from mapjax.data import load_depth_scenes, load_streaks
+from mapjax.data.pictures import Pictures, PictureSet, depth_set, load_pictures, prefetch
+from mapjax.models import RainHaze, RainHazeConfig
+from mapjax.train.checkpoint import Checkpoints
+from mapjax.train.log import Log
+from mapjax.train.settings import TrainSettings
+from mapjax.train.step import (
+    Batch,
+    Params,
+    TrainState,
+    init_state,
+    learning_rate,
+    make_optimizer,
+    make_step,
+    split,
+)
+from mapjax.train.validate import Validation
+
+# Steps that may be under way on the device before the host waits for the oldest one: the device
+# stays busy, and clock and signals are still looked at once a step.
+_IN_FLIGHT = 2
+
+
+class TrainingError(RuntimeError):
+    """A run cannot start or go on, for the reason that the message gives."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainData:
+    """What a run learns from and is measured on, in memory.
+
+    Args:
+        pictures: where training batches come from.
+        streaks: bank of rain streaks, or None.
+        validation: clean pictures, or None.
+    """
+
+    pictures: Pictures
+    streaks: UInt8[np.ndarray, "count height width"] | None = None
+    validation: PictureSet | None = None
+
+
+def load_data(settings: TrainSettings) -> TrainData:
+    """Read the folders that the settings name.
+
+    Raises:
+        OSError, ValueError: a folder is missing or empty, or a file in it cannot be read.
+        TrainingError: the settings name no pictures.
+    """
+    sets = [load_pictures(folder, long_side=settings.long_side) for folder in settings.clean]
+    if settings.depth_scenes is not None:
+        scenes = load_depth_scenes(settings.depth_scenes, settings.depth_scene_names or None)
+        sets.append(depth_set(scenes, weight=settings.depth_share if sets else None))
+    if not sets:
+        raise TrainingError(
+            "clean: no pictures to train on; name folders with --clean or --depth-scenes"
+        )
+    return TrainData(
+        pictures=Pictures(sets, seed=settings.seed),
+        streaks=None if settings.streaks is None else load_streaks(settings.streaks),
+        validation=None if settings.validation is None else load_pictures(settings.validation),
+    )
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    data: TrainData | None = None,
+    resume: bool = False,
+    validate: Callable[[Params], dict[str, float]] | None = None,
+) -> TrainState:
+    """Train a `RainHaze` model; returns the state at the end.
+
+    Writes into the output folder `settings.json`, `log.jsonl`, `checkpoints/` and, with each
+    checkpoint, `weights.safetensors`: the averaged parameters. `best.safetensors` are those of the
+    best validation. SIGINT and SIGTERM end the run in good order, with a checkpoint.
+
+    Args:
+        settings: everything that decides the run.
+        data: pictures in memory; by default the folders of the settings are read.
+        resume: go on from the newest checkpoint in the output folder, if there is one.
+        validate: `averaged parameters -> {name: dB, ..., "mean": dB}`; by default a `Validation` on
+            the validation pictures, if there are any.
+
+    Raises:
+        TrainingError: the output folder holds a run already, or too many updates in a row were not
+            finite.
+        OSError, ValueError: data that cannot be read.
+    """
+    deadline = time.monotonic() + 60 * settings.max_minutes
+    output = Path(settings.output)
+    data = load_data(settings) if data is None else data
+    checkpoints = Checkpoints(output / "checkpoints", keep=settings.keep)
+    if checkpoints.steps() and not resume:
+        raise TrainingError(
+            f"output: {output} holds a run at step {checkpoints.steps()[-1]} already; "
+            "go on with it (--resume) or choose another folder"
+        )
+
+    graph, params = split(_abstract_model(settings.model))
+    optimizer = make_optimizer(settings)
+    state = checkpoints.restore(jax.eval_shape(partial(init_state, optimizer=optimizer), params))
+    if state is None:
+        state = init_state(split(_initial_model(settings))[1], optimizer)
+    state = jax.device_put(state)
+    first, best = int(state.step), checkpoints.best_psnr()
+    (output / "settings.json").write_text(settings.to_json())
+
+    # What is shipped computes in float32, which runs well anywhere.
+    exported, _ = split(_abstract_model(dataclasses.replace(settings.model, dtype="float32")))
+
+    streaks = None if data.streaks is None else jax.device_put(data.streaks)
+    if validate is None and data.validation is not None:
+        validate = Validation(
+            data.validation.pictures, graph, settings.render, streaks=data.streaks
+        )
+
+    def make_batch(step: int) -> Batch:
+        batch, patch = settings.stage(step)
+        clean, depth = data.pictures.batch(step, batch=batch, patch=patch)
+        return Batch(clean, depth, streaks)
+
+    run_step = make_step(graph, optimizer, settings)
+    key = jax.random.key(settings.seed)
+    batches = prefetch(make_batch, range(first, settings.total_steps), workers=settings.workers)
+    in_flight = deque()
+    log = Log(
+        output / "log.jsonl",
+        first=first,
+        total=settings.total_steps,
+        every=settings.log_every,
+        learning_rate=learning_rate(settings),
+    )
+    with log, _stop_on_signal() as stop:
+        log.event(first, "start", _describe(state.params, first, settings))
+        for done, batch in enumerate(batches, start=first + 1):
+            state, metrics = run_step(state, key, batch)
+            in_flight.append((metrics, len(batch.clean)))
+            finished = done == settings.total_steps
+            stopped = stop.is_set() or time.monotonic() > deadline
+            validates = validate and (finished or done % settings.validate_every == 0)
+            saves = validates or finished or stopped or done % settings.checkpoint_every == 0
+
+            while len(in_flight) > (0 if saves else _IN_FLIGHT):
+                metrics, pictures = in_flight.popleft()
+                log.step(metrics, pictures=pictures)
+                _check_finite(int(metrics.skipped_in_a_row), settings)
+            psnr = None
+            if validates:
+                scores = validate(state.ema)
+                log.event(done, "validation", scores)
+                psnr = scores["mean"]
+            if saves:
+                # Weights first: killed in between, the resumed run writes them once more.
+                model = nnx.merge(exported, state.ema)
+                mapjax.models.save(model, output / "weights.safetensors")
+                if psnr is not None and psnr > best:
+                    best = psnr
+                    mapjax.models.save(model, output / "best.safetensors")
+                checkpoints.save(done, state, psnr=psnr)
+                log.resume_clock()
+            if stopped and not finished:
+                log.event(done, "stopped", {"to go on": "--resume"})
+                break
+    batches.close()
+    checkpoints.close()
+    return state
+
+
+def _abstract_model(config: RainHazeConfig) -> RainHaze:
+    """A model of shapes without values; drawing values takes long, and a resumed run needs none."""
+    return nnx.eval_shape(lambda: RainHaze(config, rngs=nnx.Rngs(0)))
+
+
+def _initial_model(settings: TrainSettings) -> RainHaze:
+    if settings.init is None:
+        return RainHaze(settings.model, rngs=nnx.Rngs(settings.seed))
+    model = mapjax.models.load(settings.init, dtype=settings.model.dtype)
+    if model.config != settings.model:
+        raise TrainingError(
+            f"init: {settings.init} holds a model of another shape: {model.config}, "
+            f"and the settings ask for {settings.model}"
+        )
+    return model
+
+
+def _describe(params: Params, first: int, settings: TrainSettings) -> dict[str, object]:
+    return {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "steps": settings.total_steps - first,
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def _check_finite(skipped_in_a_row: int, settings: TrainSettings) -> None:
+    if skipped_in_a_row >= settings.max_skipped:
+        raise TrainingError(
+            f"the last {skipped_in_a_row} updates were not finite and were skipped; "
+            "lower the learning rate, or resume in float32"
+        )
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second SIGINT interrupts as usual."""
+    stop = threading.Event()
+    before = {}
+
+    def handle(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    # Signals belong to the main thread; elsewhere (a notebook's worker) nothing is installed.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
