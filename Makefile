@@ -2,10 +2,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint notebooks picture clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One stamp per set of extras: the install runs again only when pyproject.toml changes. The install
 # is editable, so a change of the code needs none.
@@ -27,6 +27,20 @@ lint: $(VENV)/.installed-dev  ## check style and types
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
+# A notebook is a percent script, or an .ipynb file; of a pair the script is run.
+notebooks: $(VENV)/.installed-dev $(VENV)/.installed-notebooks  ## run the notebooks
+	set -e; for script in $(wildcard notebooks/*.py); do \
+		echo "$$script"; MPLBACKEND=agg $(VENV)/bin/python "$$script"; done
+	set -e; for notebook in $(wildcard notebooks/*.ipynb); do \
+		if [ ! -e "$${notebook%.ipynb}.py" ]; then \
+			$(VENV)/bin/jupyter-execute --timeout=600 "$$notebook"; fi; done
+
+picture: $(VENV)/.installed-demo  ## make the picture of the README again
+	$(VENV)/bin/mapjax demo --output demo-output
+	mkdir -p .github
+	$(VENV)/bin/python -c "from PIL import Image; \
+		Image.open('demo-output/coffee.compare.png').save('.github/before-after.jpg', quality=85)"
+
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) build dist demo-output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist demo-output .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
