@@ -10,19 +10,28 @@ import jax
 
 
 def keep_compiled_programs() -> None:
-    """Makes JAX keep what it compiles in the user's cache folder, at most 256 MiB.
+    """Makes JAX keep what it compiles, a program per size of picture, in the user's cache folder.
 
-    Nothing changes where a folder is configured already (`JAX_COMPILATION_CACHE_DIR`), where the
-    cache is switched off (`JAX_ENABLE_COMPILATION_CACHE=false`), or where none can be made.
+    The folder is `~/.cache/mapjax` (`~/Library/Caches`, `%LOCALAPPDATA%`); it may be deleted at any
+    time. Nothing changes where another folder is configured (`JAX_COMPILATION_CACHE_DIR`), where
+    the cache is switched off (`JAX_ENABLE_COMPILATION_CACHE=false`), or where none can be made.
     """
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
         return
     try:
         folder = _user_cache() / "mapjax" / f"jax-{jax.__version__}-{_machine()}"
         folder.mkdir(parents=True, exist_ok=True)
+        _forget_oldest(folder)
     except (OSError, RuntimeError):  # no home, or not ours to write to
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def _forget_oldest(folder, *, keep=500):
+    # JAX can bound the cache by itself, but asks for one more package to do so.
+    programs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in programs[keep:]:
+        path.unlink(missing_ok=True)
 
 
 def _user_cache():

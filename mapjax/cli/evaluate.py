@@ -47,11 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         for error in evaluation.errors:
             _output.say_error(error)
         if evaluation.unused:
-            names = ", ".join(path.name for path in evaluation.unused[:5])
-            more = ", ..." if len(evaluation.unused) > 5 else ""
-            _output.say_error(
-                f"note: {len(evaluation.unused)} targets without an output: {names}{more}"
-            )
+            _output.say_error(_note_of_unused([path.name for path in evaluation.unused]))
         if str(command.json) != "-":
             _print_table(evaluation)
         if command.json is not None:
@@ -60,6 +56,12 @@ def main(arguments: Sequence[str]) -> int:
         _output.say_error(error)
         return 1
     return 1 if evaluation.errors else 0
+
+
+def _note_of_unused(names):
+    targets = "target" if len(names) == 1 else "targets"
+    shown = ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
+    return f"note: {len(names)} {targets} without an output: {shown}"
 
 
 def _print_table(evaluation):

@@ -16,7 +16,7 @@ from mapjax.restore.errors import PictureError
 from mapjax.restore.files import Job, make_folder, plan_jobs
 from mapjax.restore.photo import Photo
 from mapjax.restore.reading import read_photo
-from mapjax.restore.tiles import DEFAULT_TILE
+from mapjax.restore.tiles import DEFAULT_TILE, TileError
 from mapjax.restore.writing import write_photo
 
 
@@ -110,7 +110,8 @@ class _Run:
         except PictureError as error:
             self.fail(error)
         except (MemoryError, JaxRuntimeError) as error:
-            reason = f"cannot be restored, a smaller --tile may help: {error or 'out of memory'}"
+            why = str(error) or "out of memory"
+            reason = f"cannot be restored, a smaller --tile may help: {why}"
             self.fail(PictureError(job.source, reason))
 
     def _restore_one(self, job: Job, model, bar):
@@ -118,15 +119,14 @@ class _Run:
 
         started, before = time.perf_counter(), bar.n
         photo = read_photo(job.source)
-        tile = self.command.tile or None
         try:
             pixels = restore(
                 photo.pixels,
                 model=model,
-                tile=tile,
+                tile=self.command.tile or None,
                 progress=lambda done, total: bar.update(before + done / total - bar.n),
             )
-        except ValueError as error:
+        except TileError as error:
             raise PictureError(job.source, str(error)) from error
         restored = photo.replace(pixels=pixels)
         notes = write_photo(job.target, restored)

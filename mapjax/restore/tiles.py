@@ -8,6 +8,10 @@ DEFAULT_TILE = 1536
 """Full HD passes whole; a large photo in tiles of about this size needs less than 3 GB."""
 
 
+class TileError(ValueError):
+    """A tile that is too small for the model."""
+
+
 class Tile(NamedTuple):
     """What is read (`rows`, `columns`) and what of it is kept (`core_rows`, `core_columns`).
 
@@ -38,7 +42,7 @@ def plan(height: int, width: int, *, halo: int, multiple: int, tile: int | None)
 
     **Returns:** the tiles, row by row; their cores are disjoint and cover the picture.
 
-    **Raises:** `ValueError` where `tile` leaves nothing between the halos.
+    **Raises:** `TileError` where `tile` leaves nothing between the halos.
 
     >>> tiles = plan(480, 640, halo=32, multiple=16, tile=320)
     >>> len(tiles), tiles[-1].columns, tiles[-1].core_columns
@@ -57,7 +61,7 @@ def plan(height: int, width: int, *, halo: int, multiple: int, tile: int | None)
         best = candidate if best is None else min(best, candidate)
     if best is None:
         least = math.ceil((2 * border + 1) * multiple)
-        raise ValueError(
+        raise TileError(
             f"{tile=} leaves nothing between the halos of {halo} pixels that the model needs: "
             f"give at least tile={least} (several times that wastes less), or tile=None"
         )

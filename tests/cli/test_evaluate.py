@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mapjax.cli import main
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Outputs `a_1`, `a_2`, `b` and targets `a`, `b`, `c`; `b` is equal to its target."""
+    rng = np.random.default_rng(0)
+    for folder, names in {"output": ["a_1", "a_2"], "target": ["a", "b", "c"]}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            pixels = rng.integers(0, 256, (16, 20, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "output" / "b.png").write_bytes((tmp_path / "target" / "b.png").read_bytes())
+    return ["--output", str(tmp_path / "output"), "--target", str(tmp_path / "target")]
+
+
+def test_a_table_with_the_mean(folders, capsys):
+    assert main(["evaluate", *folders]) == 0
+    out, err = capsys.readouterr()
+    head, *rows = out.splitlines()
+    assert head.split() == ["PSNR", "RGB", "SSIM", "RGB", "PSNR", "Y", "SSIM", "Y"]
+    assert [row.split()[0] for row in rows] == ["a_1.png", "a_2.png", "b.png", "mean"]
+    assert rows[2].split()[1:] == ["inf", "1.0000", "inf", "1.0000"]
+    assert err == "mapjax: note: 1 target without an output: c.png\n"
+
+
+def test_json(folders, capsys, tmp_path):
+    (tmp_path / "output" / "b.png").unlink()
+    assert main(["evaluate", *folders, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["count"] == 2
+    assert report["targets_without_output"] == ["b.png", "c.png"]
+    for key in ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y"):
+        expected = np.mean([picture[key] for picture in report["pictures"]])
+        assert report["mean"][key] == pytest.approx(expected)
+
+
+def test_json_has_null_for_infinity(folders, capsys):
+    assert main(["evaluate", *folders, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean"]["psnr_rgb"] is None
+
+
+def test_names_and_sizes_that_do_not_match(folders, capsys, tmp_path):
+    Image.new("RGB", (16, 20)).save(tmp_path / "output" / "a_2.png")
+    Image.new("RGB", (16, 20)).save(tmp_path / "output" / "stranger.png")
+    assert main(["evaluate", *folders]) == 1
+    out, err = capsys.readouterr()
+    assert "mean of 2" in out
+    assert "a_2.png: sizes differ: 16x20 against a target of 20x16" in err
+    assert "stranger.png: has no target of its name" in err
+
+
+def test_nothing_to_measure(folders, capsys, tmp_path):
+    assert main(["evaluate", *folders[:3], str(tmp_path / "missing")]) == 1
+    assert capsys.readouterr().err == f"mapjax: {tmp_path / 'missing'}: does not exist\n"

@@ -1,0 +1,229 @@
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mapjax
+from mapjax.cli import main
+from mapjax.restore import load_model, restore, restorer
+
+
+@pytest.fixture
+def run(weights, tmp_path, capsys):
+    """Runs `mapjax restore` into the folder `out`: status, output, errors."""
+
+    def call(*arguments):
+        options = ["--output", str(tmp_path / "out"), "--model", str(weights)]
+        status = main(["restore", *map(str, arguments), *options])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_a_folder_is_restored(run, photos, weights, tmp_path):
+    status, out, err = run(photos)
+    assert (status, err) == (0, "")
+    assert _names(tmp_path / "out") == ["a.png", "b.png"]
+    first, second = out.splitlines()
+    assert first.startswith(f"{tmp_path / 'out' / 'a.png'}  40x28  ")
+    assert second.startswith(f"{tmp_path / 'out' / 'b.png'}  40x28  ")
+    expected = restore(np.asarray(Image.open(photos / "a.png")), model=load_model(weights))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
+
+
+def test_compare_writes_before_and_after(run, photos, tmp_path):
+    assert run(photos / "a.png", "--compare")[0] == 0
+    out = tmp_path / "out"
+    assert _names(out) == ["a.compare.png", "a.png"]
+    both = np.asarray(Image.open(out / "a.compare.png"))
+    np.testing.assert_array_equal(both[:, :40], np.asarray(Image.open(photos / "a.png")))
+    np.testing.assert_array_equal(both[:, 40:], np.asarray(Image.open(out / "a.png")))
+
+
+def test_suffix_and_tile(run, photos, tmp_path):
+    status, _, err = run(photos / "a.png", "--suffix", "webp", "--tile", "0")
+    assert (status, err, _names(tmp_path / "out")) == (0, "", ["a.webp"])
+
+
+def test_too_small_a_tile_is_said(run, tmp_path):
+    Image.new("RGB", (200, 200)).save(tmp_path / "large.png")
+    status, _, err = run(tmp_path / "large.png", "--tile", "20")
+    assert (status, _names(tmp_path / "out")) == (1, [])
+    assert "large.png: tile=20 leaves nothing between the halos" in err
+    assert err.count("\n") == 1
+
+
+def test_json_on_stdout_is_all_that_is_there(run, photos, tmp_path):
+    status, out, err = run(photos / "a.png", tmp_path / "no.png", "--json")
+    report = json.loads(out)
+    assert status == 1
+    (picture,) = report["pictures"]
+    assert picture["input"] == str(photos / "a.png")
+    assert picture["output"] == str(tmp_path / "out" / "a.png")
+    assert (picture["width"], picture["height"], picture["bits"]) == (40, 28, 8)
+    assert 0 < picture["seconds"] <= report["seconds"]
+    assert report["failures"] == [{"file": str(tmp_path / "no.png"), "reason": "does not exist"}]
+    assert "no.png: does not exist" in err
+
+
+def test_json_to_a_file(run, photos, tmp_path):
+    assert run("--json", tmp_path / "report.json", photos)[0] == 0
+    assert len(json.loads((tmp_path / "report.json").read_text())["pictures"]) == 2
+
+
+def test_json_never_replaces_a_picture(run, photos, tmp_path):
+    before = (photos / "a.png").read_bytes()
+    status, out, _ = run("--json", photos / "a.png")
+    assert status == 0
+    assert len(json.loads(out)["pictures"]) == 1
+    assert (photos / "a.png").read_bytes() == before
+
+
+def test_a_report_that_cannot_be_written_is_an_error(run, photos, tmp_path):
+    status, _, err = run(photos / "a.png", f"--json={tmp_path / 'missing' / 'r.json'}")
+    assert status == 1
+    assert "r.json: cannot be written: no such file or directory" in err
+    assert _names(tmp_path / "out") == ["a.png"]
+
+
+def test_bad_pictures_are_named_and_the_others_done(run, photos, tmp_path):
+    empty, text = photos / "empty.png", photos / "text.jpg"
+    empty.touch()
+    text.write_text("no picture")
+    truncated = photos / "truncated.jpg"
+    truncated.write_bytes((photos / "b.jpg").read_bytes()[:700])
+    (photos / "animated.gif").write_bytes(_animation())
+    status, out, err = run(photos, tmp_path / "missing.png", tmp_path / "no" / "folder")
+    assert status == 1
+    assert _names(tmp_path / "out") == ["a.png", "animated.png", "b.png"]
+    assert "animated.png" in out
+    assert "the first of 2 frames" in out
+    said = sorted(err.splitlines())
+    assert len(said) == 5
+    for path, reason in {
+        empty: "is empty",
+        text: "is not a picture in a format that Pillow reads",
+        truncated: "is damaged or truncated",
+        tmp_path / "missing.png": "does not exist",
+        tmp_path / "no" / "folder": "does not exist",
+    }.items():
+        assert any(line.startswith(f"mapjax: {path}: {reason}") for line in said)
+
+
+def _animation():
+    file = io.BytesIO()
+    frames = [Image.new("L", (40, 28), level) for level in (0, 255)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def test_output_onto_input_is_refused(run, photos, weights, capsys):
+    before = (photos / "a.png").read_bytes()
+    arguments = ["--output", str(photos), "--model", str(weights)]
+    assert main(["restore", str(photos / "a.png"), *arguments]) == 1
+    assert "a.png: its result would replace itself" in capsys.readouterr().err
+    assert (photos / "a.png").read_bytes() == before
+
+
+def test_a_file_in_place_of_the_output_folder(run, photos, tmp_path):
+    (tmp_path / "out").touch()
+    status, out, err = run(photos)
+    assert (status, out) == (1, "")
+    assert err == f"mapjax: {tmp_path / 'out'}: cannot be made: there is a file in its place\n"
+
+
+def test_a_folder_in_place_of_a_result(run, photos, tmp_path):
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    status, _, err = run(photos)
+    assert status == 1
+    assert "a.png: cannot be written: is a directory" in err
+    assert _names(tmp_path / "out") == ["a.png", "b.png"]
+
+
+def test_no_inputs(run, tmp_path):
+    status, _, err = run()
+    assert status == 2
+    assert "name at least one picture" in err
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", None])
+def test_a_model_that_cannot_be_loaded(photos, tmp_path, capsys, content):
+    path = tmp_path / "model.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    arguments = ["--output", str(tmp_path / "out"), "--model", str(path)]
+    assert main(["restore", str(photos), *arguments]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"mapjax: {path}: cannot be loaded: ")
+    assert said.count("\n") == 1
+    assert _names(tmp_path / "out") == []
+
+
+def test_out_of_memory_is_said_and_the_others_done(run, photos, tmp_path, monkeypatch):
+    calls = []
+
+    def starved(image, **options):
+        calls.append(image)
+        if len(calls) == 1:
+            raise MemoryError
+        return image
+
+    monkeypatch.setattr(restorer, "restore", starved)
+    status, _, err = run(photos)
+    assert (status, _names(tmp_path / "out")) == (1, ["b.png"])
+    assert "a.png: cannot be restored, a smaller --tile may help: out of memory" in err
+
+
+def test_an_interruption_is_status_130(run, photos, tmp_path, monkeypatch):
+    def interrupt(image, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(restorer, "restore", interrupt)
+    status, _, err = run(photos)
+    assert (status, _names(tmp_path / "out")) == (130, [])
+    assert "interrupted" in err
+
+
+def test_a_terminal_sees_a_bar(run, photos, monkeypatch, weights, tmp_path):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    main(["restore", str(photos), "--output", str(tmp_path / "out"), "--model", str(weights)])
+    assert "1 of 2: a.png" in sys.stderr.getvalue()
+    assert "2 of 2: b.jpg" in sys.stderr.getvalue()
+
+
+def test_the_command_as_it_is_installed(photos, weights, tmp_path):
+    """A process of its own, with the cache of compiled programs in a folder of its own."""
+    root = Path(mapjax.__file__).parent.parent
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{root}{os.pathsep}{root / 'kernels'}",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    command = [sys.executable, "-m", "mapjax.cli", "restore", "a.png", "missing.png"]
+    options = ["--output", "../out", "--model", str(weights)]
+    done = subprocess.run(
+        command + options, cwd=photos, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "mapjax: missing.png: does not exist\n"
+    assert done.stdout.startswith("../out/a.png  40x28  ")
+    assert _names(tmp_path / "out") == ["a.png"]
+    if sys.platform == "linux":
+        assert any("restore_tile" in path.name for path in (tmp_path / "cache").rglob("*"))
