@@ -1,4 +1,4 @@
-"""The operation in plain JAX, written so that XLA fuses it: forward, and gradient in gather form."""
+"""The operation in plain JAX that XLA fuses: forward, and gradient in gather form."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def _filter(image, filter_logits, luma_slope, offsets, stride):
     return [s / total for s in sums], m + jnp.log(total)
 
 
-def forward(image, filter_logits, luma_slope, transmission_logit, airlight, *, offsets, stride, t_min):
+def forward(
+    image, filter_logits, luma_slope, transmission_logit, airlight, *, offsets, stride, t_min
+):
     batch = image.shape[:-3]
     args = [
         a.reshape((-1, *a.shape[len(batch) :]))
@@ -87,7 +89,18 @@ def forward(image, filter_logits, luma_slope, transmission_logit, airlight, *, o
     return restored.reshape(image.shape).astype(image.dtype)
 
 
-def gradient(cotangent, image, filter_logits, luma_slope, transmission_logit, airlight, *, offsets, stride, t_min):
+def gradient(
+    cotangent,
+    image,
+    filter_logits,
+    luma_slope,
+    transmission_logit,
+    airlight,
+    *,
+    offsets,
+    stride,
+    t_min,
+):
     batch = image.shape[:-3]
     shapes = [
         (a.shape, a.dtype) for a in (image, filter_logits, luma_slope, transmission_logit, airlight)
@@ -105,11 +118,11 @@ def gradient(cotangent, image, filter_logits, luma_slope, transmission_logit, ai
     floor = jnp.maximum(t, t_min)
     g = _planes(cotangent)
     a = airlight.astype(jnp.float32).T[:, :, None, None]
-    d_airlight = jnp.sum(g * (1 - 1 / floor), (-1, -2)).T
+    d_airlight = jnp.sum(g * (1 - 1 / floor)[None], (-1, -2)).T
     y = jnp.stack(means)
     d_t = -jnp.sum(g * (y - a), 0) / floor**2
     d_t = jnp.where(t >= t_min, d_t * t * (1 - t), 0)
-    h = g / floor
+    h = g / floor[None]
     hy = jnp.sum(h * y, 0)
     xp = [jnp.pad(c, pad) for c in x]
     lp = jnp.pad(luma, pad)
@@ -131,7 +144,9 @@ def gradient(cotangent, image, filter_logits, luma_slope, transmission_logit, ai
         s = read(sp, o, -1)
         w = jnp.exp(read(jnp.pad(z, pad), o, -1) + s * luma - read(lsep, o, -1))
         taken = [read(c, o, -1) for c in hp]
-        through_luma = s * (sum(h_c * x_c for h_c, x_c in zip(taken, x, strict=True)) - read(hyp, o, -1))
+        through_luma = s * (
+            sum(h_c * x_c for h_c, x_c in zip(taken, x, strict=True)) - read(hyp, o, -1)
+        )
         through_luma = through_luma / len(taken)
         return [d + w * (h_c + through_luma) for d, h_c in zip(carry, taken, strict=True)], None
 
@@ -140,7 +155,9 @@ def gradient(cotangent, image, filter_logits, luma_slope, transmission_logit, ai
     def unslice(d, like):
         if stride == 1:
             return d
-        _, back = jax.vjp(lambda grid: _slice(grid, height, width, stride), jnp.zeros(like, jnp.float32))
+        _, back = jax.vjp(
+            lambda grid: _slice(grid, height, width, stride), jnp.zeros(like, jnp.float32)
+        )
         return back(d)[0]
 
     grid = luma_slope.shape

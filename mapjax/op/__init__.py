@@ -1,0 +1,36 @@
+"""Operations of your own: declare, differentiate, register.
+
+An operation is a function of arrays with a declared signature, a rule for its gradient and one or
+more kernels that compute it:
+
+    import mapjax as mj
+
+    @mj.op                                                      # the reference: what it means
+    def scale(x: Float[Array, "*batch features"],               # positional: arrays, checked
+              gain: Float[Array, "features"],
+              *, power: int = 1) -> Float[Array, "*batch features"]:   # keyword-only: static
+        return x * gain**power
+
+    @scale.gradient                                             # optional: a rule of your own
+    def _(cotangent, x, gain, *, power): ...
+
+    @scale.kernel("tpu")                                        # optional: a kernel a platform
+    def tpu(x, gain, *, power): ...
+"""
+
+import sys
+from types import ModuleType
+
+from mapjax.op.operation import Operation as Operation
+from mapjax.op.operation import op as op
+from mapjax.op.registry import PLATFORMS as PLATFORMS
+from mapjax.op.registry import Kernel as Kernel
+
+
+class _Decorator(ModuleType):
+    # The package `mapjax.op` and the decorator `mj.op` share one name, and whichever is imported
+    # last would win: a package that can be called is both, whatever the order.
+    __call__ = staticmethod(op)
+
+
+sys.modules[__name__].__class__ = _Decorator

@@ -1,0 +1,96 @@
+"""Gradient rules: `rule(cotangent, *arrays, **static)` gives a cotangent for each float array."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mapjax.op.signature import Signature
+
+Rule = Callable[..., tuple]
+
+
+def is_float(array: Any) -> bool:
+    """Whether JAX differentiates with respect to arrays of this dtype."""
+    return jnp.issubdtype(array.dtype, jnp.inexact)
+
+
+def of_reference(reference: Callable[..., Any]) -> Rule:
+    """Automatic differentiation of the reference, as a rule."""
+
+    def rule(cotangent: Any, *arrays: jax.Array, **static: Any) -> tuple:
+        def of_floats(*floats: jax.Array) -> Any:
+            given = iter(floats)
+            return reference(*(next(given) if is_float(a) else a for a in arrays), **static)
+
+        return jax.vjp(of_floats, *filter(is_float, arrays))[1](cotangent)
+
+    return rule
+
+
+def through(opaque: Callable[..., Any], differentiable: Callable[..., Any]) -> Callable[..., Any]:
+    """`opaque`, with the derivatives of any order and mode of `differentiable`, its equal."""
+    function = jax.custom_jvp(opaque)
+    function.defjvp(lambda primals, tangents: _jvp(opaque, differentiable, primals, tangents))
+    return function
+
+
+def _jvp(opaque: Any, differentiable: Any, primals: tuple, tangents: tuple) -> tuple:
+    return through(opaque, differentiable)(*primals), jax.jvp(differentiable, primals, tangents)[1]
+
+
+def fill_integers(cotangents: Sequence[Any], arrays: Sequence[Any]) -> tuple:
+    """Cotangents of all arrays from those of the float ones; JAX wants float0 for the others."""
+    given = iter(cotangents)
+    return tuple(
+        next(given) if is_float(a) else np.zeros(a.shape, jax.dtypes.float0) for a in arrays
+    )
+
+
+def checked(signature: Signature, rule: Rule, origin: str) -> Rule:
+    """`rule`, checked when it is traced: a cotangent for each float array, of its shape and dtype.
+
+    JAX itself takes None for zero and any dtype without a word.
+    """
+    where = f"{signature.name}: {origin}"
+    names = [spec.name for spec in signature.arrays]
+
+    def checked_rule(cotangent: Any, *arrays: jax.Array) -> tuple:
+        found = rule(cotangent, *arrays)
+        if not isinstance(found, tuple | list):
+            raise TypeError(f"{where} returned a {type(found).__name__}; expected a tuple")
+        floats = [is_float(array) for array in arrays]
+        if len(found) == sum(floats):
+            found = fill_integers(found, arrays)
+        elif len(found) != len(arrays):
+            expected = ", ".join(n for n, is_one in zip(names, floats, strict=True) if is_one)
+            raise TypeError(
+                f"{where} returned {len(found)} cotangents; expected {sum(floats)}: {expected}"
+            )
+        for name, array, is_one, cotangent_ in zip(names, arrays, floats, found, strict=True):
+            if is_one:
+                _check_cotangent(where, name, array, cotangent_)
+        return tuple(c for c, is_one in zip(found, floats, strict=True) if is_one)
+
+    return checked_rule
+
+
+def _check_cotangent(where: str, name: str, array: jax.Array, found: Any) -> None:
+    if found is None:
+        raise TypeError(
+            f"{where} returned None for {name!r}, which JAX would take for zero; return its "
+            f"cotangent, or jnp.zeros_like({name}) where it is zero"
+        )
+    shape, dtype = jnp.shape(found), jnp.result_type(found)
+    if shape != array.shape:
+        raise TypeError(
+            f"{where} returned a cotangent of shape {shape} for {name!r}, whose shape is "
+            f"{array.shape}"
+        )
+    if dtype != array.dtype:
+        raise TypeError(
+            f"{where} returned a cotangent of dtype {dtype} for {name!r}, whose dtype is "
+            f"{array.dtype}; end with .astype({name}.dtype)"
+        )

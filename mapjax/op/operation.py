@@ -1,0 +1,208 @@
+"""An operation: a checked signature, a reference, a gradient rule, and kernels by platform."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+import jax
+
+from mapjax.op.constraint import Constraint
+from mapjax.op.gradient import Rule, checked, fill_integers, of_reference, through
+from mapjax.op.registry import Kernel, Registry
+from mapjax.op.signature import Bindings, Signature
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Avals = tuple[tuple[tuple[int, ...], Any], ...]  # shape and dtype of each array
+Static = tuple[tuple[str, type, Any], ...]  # the type tells 1 from True and 1.0, which are equal
+
+
+class Operation(Generic[P, R]):
+    """A function of arrays that JAX transforms like one of its own. Made by `mapjax.op.op`.
+
+    `reference` is the decorated function: the meaning of the operation, what runs where no kernel
+    fits, and what is differentiated where there is no gradient rule. `kernels` holds every
+    implementation by name, the reference among them.
+    """
+
+    def __init__(self, reference: Callable[P, R], where: Sequence[str] = ()) -> None:
+        functools.update_wrapper(self, reference)
+        self.reference = reference
+        self.signature = Signature.of(reference)
+        self.name = self.signature.name
+        self.constraints = self._parse(where)
+        self.kernels = Registry(Kernel(self.name, "reference", reference))
+        self.rule: Rule | None = None
+        # What was checked or built once is looked up: a call in a loop costs microseconds.
+        self._check = functools.lru_cache(maxsize=1024)(self._check_call)
+        self._transformed = functools.lru_cache(maxsize=1024)(self._transform)
+
+    def _parse(self, where: Sequence[str]) -> tuple[Constraint, ...]:
+        dimensions = (d.name for spec in self.signature.arrays for d in spec.dimensions if d.name)
+        known = dict.fromkeys([*dimensions, *self.signature.statics])
+        try:
+            return tuple(Constraint.parse(text, known) for text in where)
+        except ValueError as error:
+            raise ValueError(f"operation {self.name}: {error}") from None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        arrays, options = self.signature.bind(args, kwargs)
+        static = tuple((name, type(value), value) for name, value in options.items())
+        try:
+            self._check(_avals(arrays), static)
+        except TypeError:
+            # A static value without a hash cannot be looked up; this says so in plain words.
+            self.signature.check_statics(options)
+            raise
+        return self._transformed(static)(*arrays)
+
+    def __repr__(self) -> str:
+        kernels = (f"{k.name} ({', '.join(k.platforms) or 'any platform'})" for k in self.kernels)
+        return f"<operation {self.signature}: {', '.join(kernels)}>"
+
+    def gradient(self, rule: Rule) -> Rule:
+        """Register the gradient: `rule(cotangent, *arrays, **static)`, a cotangent for each array.
+
+        It is JAX code, differentiable in its turn, and the inputs are all that is kept for it.
+        Integer arrays need no entry.
+        """
+        if self.rule is not None:
+            raise ValueError(f"{self.name} has a gradient rule already")
+        self._check_parameters(rule, "the gradient rule", leading="cotangent")
+        self.rule = rule
+        self._transformed.cache_clear()
+        return rule
+
+    def kernel(
+        self,
+        *platforms: str,
+        name: str | None = None,
+        gradient: Rule | None = None,
+        fits: Callable[..., str | None] | None = None,
+    ) -> Callable[[Callable[..., Any]], Kernel]:
+        """Register another way to compute the operation: on these platforms or, with none, on any.
+
+        Which one runs is settled when the program is lowered for a platform: the first that fits,
+        those that name the platform before those that run anywhere, the reference last.
+        `gradient` is the kernel's own form of the gradient rule; `fits` is described at `Kernel`.
+        """
+
+        def register(forward: Callable[..., Any]) -> Kernel:
+            kernel = Kernel(self.name, name or forward.__name__, forward, platforms, gradient, fits)
+            self._check_parameters(forward, f"kernel {kernel.name!r}")
+            if gradient is not None:
+                origin = f"the gradient of kernel {kernel.name!r}"
+                self._check_parameters(gradient, origin, leading="cotangent")
+            self.kernels.add(kernel)
+            self._transformed.cache_clear()
+            return kernel
+
+        return register
+
+    def _check_parameters(self, function: Callable[..., Any], what: str, leading: str = "") -> None:
+        names = [leading] * bool(leading) + [spec.name for spec in self.signature.arrays]
+        try:
+            inspect.signature(function).bind(*names, **dict.fromkeys(self.signature.statics))
+        except TypeError as error:
+            called = ", ".join([*names, *(f"{s}={s}" for s in self.signature.statics)])
+            raise TypeError(f"{self.name}: {what} is called with ({called}): {error}") from None
+
+    def _check_call(self, avals: Avals, static: Static) -> Bindings:
+        options = {name: value for name, _, value in static}
+        self.signature.check_statics(options)
+        bindings = self.signature.check_arrays(avals)
+        for constraint in self.constraints:
+            problem = constraint.violation(bindings, options)
+            if problem is not None:
+                raise ValueError(f"{self.name} {problem}")
+        return bindings
+
+    def _transform(self, static: Static) -> Callable[..., R]:
+        """The operation with its options fixed, as a function that JAX differentiates."""
+        options = {name: value for name, _, value in static}
+
+        @functools.cache
+        def forward_of(kernel: Kernel) -> Callable[..., Any]:
+            def forward(*arrays: jax.Array) -> Any:
+                results = kernel.forward(*arrays, **options)
+                bindings = self._check(_avals(arrays), static)
+                self.signature.check_results(results, bindings, f"kernel {kernel.name!r}")
+                return results
+
+            return forward
+
+        rule = functools.partial(self.rule or of_reference(self.reference), **options)
+        rule = checked(self.signature, rule, "the gradient rule")
+
+        @functools.cache
+        def gradient_of(kernel: Kernel) -> Rule:
+            if kernel.gradient is None:
+                return rule
+            own = functools.partial(kernel.gradient, **options)
+            own = checked(self.signature, own, f"the gradient of kernel {kernel.name!r}")
+            return through(own, rule)
+
+        def forward(*arrays: jax.Array) -> Any:
+            return self.kernels.choose(arrays, options).run(forward_of, *arrays)
+
+        def backward(residuals: tuple, cotangent: Any) -> tuple:
+            arrays = tuple(map(jax.numpy.asarray, residuals))  # JAX may keep a number as it came
+            choice = self.kernels.choose(arrays, options)
+            return fill_integers(choice.run(gradient_of, cotangent, *arrays), arrays)
+
+        if self.rule is None and len(self.kernels) == 1:
+            differentiable = forward  # JAX sees through the reference: forward mode works too
+        else:
+            # A kernel is opaque to JAX. The rule covers first order; what is beyond differentiates
+            # the forward pass below and the rule, each through plain JAX that computes the same.
+            reference = functools.partial(self.reference, **options)
+            saving = through(forward, reference)
+            differentiable = jax.custom_vjp(forward)
+            differentiable.defvjp(lambda *arrays: (saving(*arrays), arrays), backward)
+        differentiable.__name__ = self.name
+        # Compiled where it is called eagerly, and inlined, so absent, where a jit surrounds it.
+        return jax.jit(differentiable, inline=True)
+
+
+def _avals(arrays: Sequence[jax.Array]) -> Avals:
+    return tuple((array.shape, array.dtype) for array in arrays)
+
+
+@overload
+def op(reference: Callable[P, R], /) -> Operation[P, R]: ...
+@overload
+def op(*, where: Sequence[str]) -> Callable[[Callable[P, R]], Operation[P, R]]: ...
+def op(reference: Any = None, /, *, where: Sequence[str] = ()) -> Any:
+    """Declare an operation from a function with jaxtyping annotations.
+
+    Positional parameters are arrays; keyword-only ones are static options, hashable Python values.
+    Names of dimensions are shared by all arguments, and by the options in `where`, whose
+    expressions are relations that a call must satisfy.
+
+    Args:
+      reference: the operation in plain JAX.
+      where: Python expressions over dimensions and options, such as `"height % stride == 0"`.
+
+    Returns:
+      An `Operation`, called like `reference`; `@name.gradient` and `@name.kernel(...)` add to it.
+
+    Raises:
+      TypeError, ValueError: at the declaration, for a signature or relation that cannot be checked;
+        at the call, for arguments that do not satisfy them. The message names the operation, the
+        argument, the dimension, what was expected and what came.
+
+    >>> import jax, jax.numpy as jnp, mapjax as mj
+    >>> from jaxtyping import Array, Float
+    >>> @mj.op
+    ... def soft_clip(x: Float[Array, "*shape"], *, limit: float = 1.0) -> Float[Array, "*shape"]:
+    ...     return limit * jnp.tanh(x / limit)
+    >>> @soft_clip.gradient
+    ... def _(cotangent, x, *, limit):
+    ...     return (cotangent * (1 - jnp.tanh(x / limit) ** 2),)
+    >>> jax.grad(soft_clip)(0.0, limit=2.0).item()
+    1.0
+    """
+    if reference is None:
+        return functools.partial(Operation, where=where)
+    return Operation(reference, where)
