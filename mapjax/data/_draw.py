@@ -1,27 +1,34 @@
 """Random numbers for the renderers: a few a picture, and one a pixel."""
 
-from __future__ import annotations
+import math
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Float, UInt32
 
 Range = tuple[float, float]
 
 
 class Draws:
-    """Random numbers made in one call of the generator and handed out one by one.
+    """Random words of a picture, handed out one after the other as the numbers that are asked for.
 
-    A renderer needs dozens of single numbers a picture, and each call of JAX's generator adds
-    hundreds of instructions to the program: drawn one at a time they take minutes to compile.
+    A picture takes dozens of single numbers. JAX's generator makes the words of a whole batch in
+    one call; a call a number adds hundreds of instructions each and takes minutes to compile.
     """
 
-    def __init__(self, key: Key[Array, ""], count: int) -> None:
-        self._words = list(jax.random.bits(key, (count,), "uint32"))
+    def __init__(self, words: UInt32[Array, "count"]) -> None:
+        self._words = words
+        self._next = 0
+
+    def words(self, count: int) -> UInt32[Array, "count"]:
+        """The next `count` words of 32 random bits."""
+        start, self._next = self._next, self._next + count
+        if self._next > self._words.shape[0]:
+            raise IndexError(f"{self._next} words needed, {self._words.shape[0]} drawn")
+        return self._words[start : self._next]
 
     def word(self) -> UInt32[Array, ""]:
-        """A word of 32 random bits."""
-        return self._words.pop()
+        """The next word of 32 random bits."""
+        return self.words(1)[0]
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Float[Array, ""]:
         """A number between `low` and `high`."""
@@ -35,6 +42,19 @@ class Draws:
     def chance(self, probability: float) -> Float[Array, ""]:
         """One with the given probability, else zero."""
         return (self.uniform() < probability).astype(jnp.float32)
+
+    def normal(self, *shape: int) -> Float[Array, "..."]:
+        """Numbers of about a normal distribution."""
+        return normal(self.words(math.prod(shape))).reshape(shape)
+
+
+def normal(word: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    """Each word as a number of mean 0 and variance 1: the sum of four uniform bytes, scaled.
+
+    The sum never leaves +-3.5 and is otherwise near enough to normal, without a logarithm.
+    """
+    mean, spread = 4 * 127.5 / 256, math.sqrt(4 / 12)
+    return (byte(word, 0) + byte(word, 1) + byte(word, 2) + byte(word, 3) - mean) / spread
 
 
 def scramble(word: UInt32[Array, "..."]) -> UInt32[Array, "..."]:

@@ -1,21 +1,19 @@
 """Depth maps drawn at random: grounds, walls, rolling fields and objects in front of them."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from ._draw import Draws
 
 _OCTAVES = (3, 6, 12)  # cells along a side of the coarse grids that smooth noise is made of
 _OBJECTS = 3
+_NOISE_WORDS = sum(cells**2 for cells in _OCTAVES)
+WORDS = (1 + _OBJECTS) * _NOISE_WORDS + 1 + 8 + 5 * _OBJECTS
 
 
-def draw_depth(
-    key: Key[Array, ""], luma: Float[Array, "height width"]
-) -> Float[Array, "height width"]:
+def draw_depth(draws: Draws, luma: Float[Array, "height width"]) -> Float[Array, "height width"]:
     """Draw the relative depth of an imagined scene behind a picture.
 
     A backdrop (plane, sky-to-ground or rolling field, in random proportions) with objects standing
@@ -23,7 +21,7 @@ def draw_depth(
     outlines in the picture; outlines that have nothing to do with it are soft.
 
     Args:
-        key: random key.
+        draws: `WORDS` random words.
         luma: brightness of the picture in [0, 1], which lends its outlines, in either polarity.
 
     Returns:
@@ -31,14 +29,12 @@ def draw_depth(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> draw_depth(jax.random.key(0), jnp.zeros((48, 65))).shape
+        >>> draws = Draws(jax.random.bits(jax.random.key(0), (WORDS,)))
+        >>> draw_depth(draws, jnp.zeros((48, 65))).shape
         (48, 65)
     """
     height, width = luma.shape
-    key_scene, key_fields = jax.random.split(key)
-    draws = Draws(key_scene, 8 + 1 + 5 * _OBJECTS)
-    rough = draws.uniform(0.25, 0.7)
-    fields = smooth_noise(key_fields, 1 + _OBJECTS, height, width, rough=rough)
+    fields = smooth_noise(draws, 1 + _OBJECTS, height, width, rough=draws.uniform(0.25, 0.7))
     depth = _backdrop(draws, fields[0])
 
     detail = luma - jnp.mean(luma)
@@ -74,7 +70,7 @@ def _backdrop(draws: Draws, field: Float[Array, "h w"]) -> Float[Array, "h w"]:
 
 
 def smooth_noise(
-    key: Key[Array, ""], count: int, height: int, width: int, *, rough: Float[Array, ""]
+    draws: Draws, count: int, height: int, width: int, *, rough: Float[Array, ""]
 ) -> Float[Array, "count height width"]:
     """Smooth random fields of zero mean and about unit spread, made of several octaves.
 
@@ -82,19 +78,18 @@ def smooth_noise(
     by products with two narrow matrices of cubic B-splines.
 
     Args:
-        key: random key.
+        draws: a random word a cell and field.
         count: number of fields.
         height, width: size in pixels.
         rough: amplitude of an octave relative to the one before.
     """
     finest = _OCTAVES[-1]
-    noise = jax.random.normal(key, (count, sum(cells**2 for cells in _OCTAVES)))
-    coarse, start, amplitude = jnp.zeros((count, finest, finest)), 0, 1.8
+    coarse, amplitude = jnp.zeros((count, finest, finest)), 1.8
     for cells in _OCTAVES:
-        octave = noise[:, start : start + cells**2].reshape(count, cells, cells)
         spread = _spline_matrix(finest, cells)
-        coarse = coarse + amplitude * jnp.einsum("yi,xj,nij->nyx", spread, spread, octave)
-        start, amplitude = start + cells**2, amplitude * rough
+        octave = jnp.einsum("yi,xj,nij->nyx", spread, spread, draws.normal(count, cells, cells))
+        coarse = coarse + amplitude * octave
+        amplitude = amplitude * rough
     field = jnp.einsum("yi,nij->nyj", _spline_matrix(height, finest), coarse)
     return jnp.einsum("xj,nyj->nyx", _spline_matrix(width, finest), field)
 

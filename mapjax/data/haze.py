@@ -1,38 +1,38 @@
 """Haze: how much light gets through (transmission) and what takes its place (airlight)."""
 
-from __future__ import annotations
-
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from ._draw import Draws
 from .settings import RenderSettings
 
+TRANSMISSION_WORDS = 1
+AIRLIGHT_WORDS = 8
+
 
 def draw_transmission(
-    key: Key[Array, ""], depth: Float[Array, "height width"], settings: RenderSettings
+    draws: Draws, depth: Float[Array, "height width"], settings: RenderSettings
 ) -> Float[Array, "height width"]:
     """Transmission of homogeneous haze of random density: `t = exp(-density depth)`.
 
     Args:
-        key: random key.
+        draws: `TRANSMISSION_WORDS` random words.
         depth: depth relative to its mean.
         settings: `density` and `least_transmission` apply.
 
     Source: Koschmieder's law; S. G. Narasimhan and S. K. Nayar, "Vision and the atmosphere", 2002.
     """
-    density = Draws(key, 1).log_uniform(*settings.density)
+    density = draws.log_uniform(*settings.density)
     return jnp.maximum(jnp.exp(-density * depth), settings.least_transmission)
 
 
-def draw_airlight(key: Key[Array, ""], settings: RenderSettings) -> Float[Array, "3"]:
+def draw_airlight(draws: Draws, settings: RenderSettings) -> Float[Array, "3"]:
     """Colour of the light that haze scatters into the camera: white, or near grey.
 
     Args:
-        key: random key.
+        draws: `AIRLIGHT_WORDS` random words.
         settings: `airlight`, `airlight_cast` and `white_airlight` apply.
     """
-    draws = Draws(key, 8)
     white = draws.chance(settings.white_airlight)
     grey = draws.uniform(*settings.airlight)
     # The product of two draws keeps most casts slight.

@@ -1,19 +1,18 @@
 """Procedural rain: streaks drawn straight at each pixel, in layers from near to far."""
 
-from __future__ import annotations
-
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Float, UInt32
 
 from ._draw import Draws, byte, scramble
 from .settings import RenderSettings
 
 # Size of the streaks of a layer relative to the nearest one's; brightness falls more slowly.
 _LAYERS = (1.0, 0.6, 0.35)
+WORDS = 6 + 2 * len(_LAYERS)
 
 
 def draw_rain(
-    key: Key[Array, ""], height: int, width: int, settings: RenderSettings
+    draws: Draws, height: int, width: int, settings: RenderSettings
 ) -> Float[Array, "height width"]:
     """Draw one to three layers of motion-blurred drops: near = large and few, far = small and many.
 
@@ -22,7 +21,7 @@ def draw_rain(
     nothing but its own coordinates: no noise picture, no convolution with a long kernel, no gather.
 
     Args:
-        key: random key.
+        draws: `WORDS` random words.
         height, width: size in pixels.
         settings: the `streak_*` ranges apply.
 
@@ -31,10 +30,10 @@ def draw_rain(
 
     Example:
         >>> import jax
-        >>> draw_rain(jax.random.key(0), 33, 64, RenderSettings()).shape
+        >>> draws = Draws(jax.random.bits(jax.random.key(0), (WORDS,)))
+        >>> draw_rain(draws, 33, 64, RenderSettings()).shape
         (33, 64)
     """
-    draws = Draws(key, 6 + 2 * len(_LAYERS))
     lean = draws.uniform(-1, 1)
     # Most rain falls nearly upright: square the draw and keep its sign.
     lean = jnp.deg2rad(settings.streak_tilt * lean * jnp.abs(lean))

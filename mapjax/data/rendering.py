@@ -1,20 +1,22 @@
 """Clean pictures in, pictures with rain and haze out, with all that they were made of."""
 
-from __future__ import annotations
-
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, Num
+from jaxtyping import Array, Float, Key, Num, UInt32
 
-from ._draw import Draws, byte, scramble
+from ._draw import Draws, normal, scramble
+from .depth import WORDS as DEPTH_WORDS
 from .depth import draw_depth
-from .haze import draw_airlight, draw_transmission
+from .haze import AIRLIGHT_WORDS, TRANSMISSION_WORDS, draw_airlight, draw_transmission
+from .rain import WORDS as RAIN_WORDS
 from .rain import draw_rain
-from .settings import RenderSettings
+from .settings import DEFAULT_SETTINGS, RenderSettings
+from .streaks import WORDS as BANK_WORDS
 from .streaks import lay_streaks
 
 
@@ -33,7 +35,7 @@ def render(
     key: Key[Array, ""],
     clean: Float[Array, "batch height width 3"],
     *,
-    settings: RenderSettings = RenderSettings(),
+    settings: RenderSettings = DEFAULT_SETTINGS,
     streaks: Num[Array, "count bank_height bank_width"] | None = None,
     depth: Float[Array, "batch height width"] | None = None,
 ) -> Rendered:
@@ -57,7 +59,7 @@ def render(
 
     Raises:
         ValueError: an array has the wrong shape.
-        TypeError: `clean` is not floating point.
+        TypeError: `clean` is not floating point, or `streaks` neither that nor uint8.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -69,27 +71,38 @@ def render(
     """
     _check(clean, streaks, depth)
     batch, height, width, _ = clean.shape
-    keys = jax.random.split(key, (5, batch))
-    scenes = jax.vmap(partial(_draw_scene, settings=settings, bank=streaks is not None))(keys[0])
+    words = jax.random.bits(key, (batch, sum(_WORDS)), "uint32")
+    of_scene, of_rain, of_bank, of_haze, of_noise = jnp.split(words, _STARTS, axis=1)
+
+    scenes = jax.vmap(partial(_draw_scene, settings=settings, bank=streaks is not None))(of_scene)
     exposed = jax.vmap(_expose)(clean.astype(jnp.float32), scenes.bend)
 
-    drawn = partial(draw_rain, height=height, width=width, settings=settings)
-    rain = _where(scenes.drawn_rain, jax.vmap(drawn), keys[1])
+    def drawn_rain(words):
+        return draw_rain(Draws(words), height, width, settings)
+
+    def bank_rain(words):
+        return lay_streaks(Draws(words), streaks, height, width, settings)
+
+    rain = _where(scenes.drawn_rain, jax.vmap(drawn_rain), of_rain)
     if streaks is not None:
-        laid = partial(lay_streaks, bank=streaks, height=height, width=width, settings=settings)
-        rain = rain + _where(scenes.bank_rain, jax.vmap(laid), keys[2])
+        rain = rain + _where(scenes.bank_rain, jax.vmap(bank_rain), of_bank)
     rain = rain[..., None] * scenes.rain_colour[:, None, None, :]
 
     given = () if depth is None else (depth.astype(jnp.float32),)
     veil = jax.vmap(partial(_veil, settings=settings))
-    veil = _where(scenes.haze, veil, keys[3], exposed, *given)
+    veil = _where(scenes.haze, veil, of_haze, exposed, *given)
     transmission = 1 - veil[..., None]
 
     airlight = scenes.airlight[:, None, None, :]
     observed = jnp.clip((exposed + rain) * transmission + airlight * (1 - transmission), 0, 1)
-    observed = jax.vmap(partial(_sense, settings=settings))(keys[4], observed)
+    observed = jax.vmap(partial(_sense, settings=settings))(of_noise, observed)
     made = Rendered(observed, exposed, rain, transmission, scenes.airlight)
     return jax.tree.map(lambda part: part.astype(clean.dtype), made)
+
+
+# Random words a picture takes: for its scene, drawn rain, rain from the bank, haze, and noise.
+_WORDS = (5 + AIRLIGHT_WORDS, RAIN_WORDS, BANK_WORDS, DEPTH_WORDS + TRANSMISSION_WORDS, 3)
+_STARTS = tuple(itertools.accumulate(_WORDS))[:-1]
 
 
 class _Scene(NamedTuple):
@@ -103,9 +116,8 @@ class _Scene(NamedTuple):
     bend: Float[Array, ""]
 
 
-def _draw_scene(key: Key[Array, ""], *, settings: RenderSettings, bank: bool) -> _Scene:
-    key_scene, key_airlight = jax.random.split(key)
-    draws = Draws(key_scene, 5)
+def _draw_scene(words: UInt32[Array, "count"], *, settings: RenderSettings, bank: bool) -> _Scene:
+    draws = Draws(words)
     weather = draws.uniform()  # rain only | both | haze only | neither
     any_rain = settings.rain_only + settings.rain_and_haze
     any_weather = any_rain + settings.haze_only
@@ -113,7 +125,7 @@ def _draw_scene(key: Key[Array, ""], *, settings: RenderSettings, bank: bool) ->
     haze = ((weather >= settings.rain_only) & (weather < any_weather)).astype(jnp.float32)
     from_bank = draws.chance(settings.bank if bank else 0.0)
 
-    airlight = draw_airlight(key_airlight, settings)
+    airlight = draw_airlight(draws, settings)
     # Drops are lenses for the whole sky: as bright as white light, and tinted by the air.
     tint = draws.uniform(0, settings.rain_tint)
     rain_colour = 1 - tint * (1 - airlight / jnp.maximum(jnp.max(airlight), 1e-6))
@@ -146,33 +158,33 @@ def _expose(
 
 
 def _veil(
-    key: Key[Array, ""],
+    words: UInt32[Array, "count"],
     clean: Float[Array, "height width 3"],
     given: Float[Array, "height width"] | None = None,
     *,
     settings: RenderSettings,
 ) -> Float[Array, "height width"]:
     """Share of the light that haze replaces, one minus the transmission."""
-    key_depth, key_haze = jax.random.split(key)
-    depth = draw_depth(key_depth, clean.mean(-1))
+    draws = Draws(words)
+    depth = draw_depth(draws, clean.mean(-1))
     if given is not None:
         depth = jnp.where(jnp.isnan(given).any(), depth, given)
-    return 1 - draw_transmission(key_haze, depth, settings)
+    return 1 - draw_transmission(draws, depth, settings)
 
 
 def _sense(
-    key: Key[Array, ""], observed: Float[Array, "height width 3"], *, settings: RenderSettings
+    words: UInt32[Array, "count"],
+    observed: Float[Array, "height width 3"],
+    *,
+    settings: RenderSettings,
 ) -> Float[Array, "height width 3"]:
     """Sensor noise, now and then, and the eight bits of a stored picture."""
     if settings.noise_probability > 0:
-        draws = Draws(key, 3)
+        draws = Draws(words)
         sigma = draws.chance(settings.noise_probability) * draws.uniform(*settings.noise)
         counter = jnp.arange(observed.size, dtype=jnp.uint32).reshape(observed.shape)
         word = scramble(scramble(counter) ^ draws.word())
-        # The sum of four uniform bytes is near enough to normal, and cheap.
-        mean, spread = 4 * 127.5 / 256, (4 / 12) ** 0.5
-        normal = (sum(byte(word, k) for k in range(4)) - mean) / spread
-        observed = jnp.clip(observed + sigma * normal, 0, 1)
+        observed = jnp.clip(observed + sigma * normal(word), 0, 1)
     if settings.eight_bit:
         observed = jnp.round(observed * 255) / 255
     return observed
@@ -193,11 +205,16 @@ def _check(
             f"render: clean must be floating point in [0, 1], got {clean.dtype}; "
             "divide 8-bit pictures by 255"
         )
-    if streaks is not None and streaks.ndim != 3:
-        raise ValueError(
-            "render: streaks must have the shape (count, height, width), got "
-            f"{tuple(streaks.shape)}"
-        )
+    if streaks is not None:
+        if streaks.ndim != 3 or min(streaks.shape) < 1 or min(streaks.shape[1:]) < 2:
+            raise ValueError(
+                "render: streaks must have the shape (count, height, width), the pictures at least "
+                f"2 x 2 pixels, got {tuple(streaks.shape)}"
+            )
+        if streaks.dtype != jnp.uint8 and not jnp.issubdtype(streaks.dtype, jnp.floating):
+            raise TypeError(
+                f"render: streaks must be uint8 in 0..255 or float in [0, 1], got {streaks.dtype}"
+            )
     if depth is not None and depth.shape != clean.shape[:3]:
         raise ValueError(
             f"render: depth must have the shape {tuple(clean.shape[:3])} of clean without its "

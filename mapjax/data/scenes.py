@@ -1,7 +1,5 @@
 """Depth of real scenes, from pictures of them with and without haze."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple

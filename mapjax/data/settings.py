@@ -1,7 +1,5 @@
 """What rain and haze are drawn from: every range and probability in one place."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
 
@@ -77,7 +75,7 @@ class RenderSettings:
     density: Range = (0.15, 1.8)
     least_transmission: float = 0.03
     airlight: Range = (0.5, 1.0)
-    airlight_cast: float = 0.15
+    airlight_cast: float = 0.1
     white_airlight: float = 0.3
 
     bank: float = 0.75
@@ -135,7 +133,7 @@ def _check_range(name: str, value: Range) -> None:
         raise ValueError(f"RenderSettings: {name} must be a tuple (low, high), got {value!r}")
     low, high = value
     least, most = _LIMITS[name]
-    if not least <= low <= high <= most:
+    if not (least <= low <= high <= most and math.isfinite(high)):
         raise ValueError(
             f"RenderSettings: {name} must be (low, high) with {least:g} <= low <= high <= {most:g},"
             f" got {value!r}"
@@ -145,3 +143,6 @@ def _check_range(name: str, value: Range) -> None:
             f"RenderSettings: {name} is drawn on a logarithmic scale, so its low end must be "
             f"above 0, got {value!r}"
         )
+
+
+DEFAULT_SETTINGS = RenderSettings()

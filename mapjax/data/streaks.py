@@ -1,16 +1,15 @@
 """A bank of streak pictures: loading it, and laying transformed pictures of it over a scene."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, Num, UInt8
+from jaxtyping import Array, Float, Int, Num, UInt8
 
 from ._draw import Draws
 from .settings import RenderSettings
+
+WORDS = 15
 
 
 def load_streaks(
@@ -54,7 +53,7 @@ def load_streaks(
 
 
 def lay_streaks(
-    key: Key[Array, ""],
+    draws: Draws,
     bank: Num[Array, "count bank_height bank_width"],
     height: int,
     width: int,
@@ -63,7 +62,7 @@ def lay_streaks(
     """Lay one or two pictures of the bank over a scene, each mirrored, turned, scaled and shifted.
 
     Args:
-        key: random key.
+        draws: `WORDS` random words.
         bank: uint8 in 0..255, or float in [0, 1].
         height, width: size of the scene in pixels.
         settings: the `bank_*` fields apply.
@@ -73,7 +72,6 @@ def lay_streaks(
     """
     if not jnp.issubdtype(bank.dtype, jnp.uint8):
         bank = jnp.round(255 * jnp.clip(bank, 0, 1)).astype(jnp.uint8)
-    draws = Draws(key, 15)
     layers = []
     for present in (1.0, draws.chance(settings.bank_second)):
         choice = (draws.word() % jnp.uint32(bank.shape[0])).astype(jnp.int32)
