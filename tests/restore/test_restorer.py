@@ -6,6 +6,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mapjax.models import RainHaze, RainHazeConfig
 from mapjax.restore import restore
 
 
@@ -89,6 +90,23 @@ def test_too_small_a_halo_would_show():
     image = picture(100, 100, 3)
     whole, tiled = restore(image, model=model, tile=None), restore(image, model=model, tile=41)
     assert np.abs(whole.astype(int) - tiled.astype(int)).max() > 10
+
+
+@pytest.mark.parametrize(("height", "width"), [(131, 97), (64, 180)])
+def test_tiles_of_the_network_equal_the_whole(height, width):
+    """The flagship's own receptive field, at every level of its U-Net and through the operation."""
+    config = RainHazeConfig(
+        stride=2, widths=(8, 8), blocks=(1, 1), dilations=(1, 3), glance_width=8, glance_blocks=2
+    )
+    graph, shapes = nnx.split(nnx.eval_shape(lambda: RainHaze(config, rngs=nnx.Rngs(0))))
+    rng = np.random.default_rng(0)
+    state = jax.tree.map(lambda x: rng.normal(0.0, 0.3, x.shape).astype(np.float32), shapes)
+    network = nnx.merge(graph, state)
+    image = picture(height, width, 3)
+    whole = restore(image, model=network, tile=None)
+    tiled = restore(image, model=network, tile=2 * network.halo + 24)
+    assert np.abs(whole.astype(int) - image).mean() > 5
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
 
 
 @pytest.mark.parametrize("kind", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
