@@ -1,5 +1,6 @@
 """Networks."""
 
+from mapjax.models.config import HEADS as HEADS
 from mapjax.models.config import NAMED as NAMED
 from mapjax.models.config import RainHazeConfig as RainHazeConfig
 from mapjax.models.glance import Glance as Glance

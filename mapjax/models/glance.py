@@ -40,7 +40,7 @@ class Glancer(nnx.Module):
             *[GatedBlock(width, **kinds) for _ in range(config.glance_blocks - half)]
         )
         self.airlight = nnx.Linear(
-            2 * width, 3, kernel_init=nnx.initializers.normal(1e-3), rngs=rngs
+            2 * width, 3, kernel_init=nnx.initializers.normal(1e-3), dtype=jnp.float32, rngs=rngs
         )
 
     def __call__(self, image: Float[Array, "batch height width 3"]) -> Glance:
@@ -49,7 +49,7 @@ class Glancer(nnx.Module):
         x = self.before(self.embed(space_to_depth(thumbnail, 2)))
         x = self.after(x + self.whole(_mean_and_max(x))[:, None, None])
         # Airlight is bright more often than not: 0.82 before training.
-        airlight = jax.nn.sigmoid(self.airlight(_mean_and_max(x)).astype(jnp.float32) + 1.5)
+        airlight = jax.nn.sigmoid(self.airlight(_mean_and_max(x)) + 1.5)
         return Glance(airlight, x)
 
 
@@ -75,5 +75,6 @@ def _hat(count, cell, start, extent, knots, dtype):
     centre = (jnp.arange(count, dtype=jnp.float32) + 0.5) * cell + jnp.asarray(start, jnp.float32)
     at = centre / jnp.asarray(extent, jnp.float32) * knots - 0.5
     at = jnp.clip(at, 0.0, knots - 1.0)
-    hat = jnp.maximum(1.0 - jnp.abs(at[:, None] - jnp.arange(knots, dtype=jnp.float32)), 0.0)
+    distance = jnp.abs(at[:, None] - jnp.arange(knots, dtype=jnp.float32)[None, :])
+    hat = jnp.maximum(1.0 - distance, 0.0)
     return hat.astype(dtype)

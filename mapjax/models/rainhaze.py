@@ -63,7 +63,8 @@ class RainHaze(nnx.Module):
             *[nnx.Linear(widths[level + 1], 4 * widths[level], **kinds) for level in levels]
         )
         self.decoder = nnx.Sequential(*[group(level) for level in levels])
-        small = dict(kernel_init=nnx.initializers.normal(1e-2), rngs=rngs)
+        # What the pixels are computed from is float32 whatever the activations are.
+        small = dict(kernel_init=nnx.initializers.normal(1e-2), dtype=jnp.float32, rngs=rngs)
         self.coefficients = nnx.Linear(widths[0], config.taps + 2, **small)
         self.residual = nnx.Linear(widths[0], 3 * cell * cell, **small)
 
@@ -105,11 +106,11 @@ class RainHaze(nnx.Module):
 
     def _apply(self, image, features, airlight):
         head, taps = self.config.head, self.config.taps
-        residual = depth_to_space(self.residual(features), self.config.stride).astype(jnp.float32)
+        residual = depth_to_space(self.residual(features), self.config.stride)
         if head == "convolution":
             return image + residual
         # Planes: the grid's width lies on the fastest axis, as the kernels want it.
-        planes = jnp.moveaxis(self.coefficients(features), -1, 1).astype(jnp.float32)
+        planes = jnp.moveaxis(self.coefficients(features), -1, 1)
         # Before training: almost the identity (92 % of the weight on the centre, t = 0.95).
         logits, slope = planes[:, :taps].at[:, 0].add(6.0), 10.0 * planes[:, taps]
         transmission = planes[:, taps + 1] + 3.0

@@ -8,13 +8,15 @@ from jaxtyping import Array, Float
 class GatedBlock(nnx.Module):
     """A residual block: partial 3x3 convolution, gated pointwise expansion, projection.
 
-    `y = x + W_out (a * b)` with `(a, b) = split(W_in [conv3x3(x_1), x_2])`,
+    `y = x + W_out (a * tanh(b))` with `(a, b) = split(W_in [conv3x3(x_1), x_2])`,
     where `x_1` is the first `1 / partial` of the channels and `x_2` the others.
 
-    The product of two linear maps is the only non-linearity (NAFNet's SimpleGate). The spatial
-    exchange is a *dense* convolution over a few channels instead of a depthwise one over all:
-    it costs about as many multiplications, and dense convolutions run near the peak of CPUs, GPUs
-    and TPUs in both directions, where depthwise gradients do not.
+    The gate is the only non-linearity: NAFNet's SimpleGate near zero, but bounded. A product of
+    two unbounded maps grows quadratically and needs normalisation to train, whose gradients are
+    bound by memory on every platform. The spatial exchange is a *dense* convolution over a few
+    channels instead of a depthwise one over all: it costs about as many multiplications, and dense
+    convolutions run near the peak of CPUs, GPUs and TPUs in both directions, where depthwise
+    gradients do not.
 
     `x`: `(*batch, height, width, channels)` -> the same shape, in `dtype`. Receptive field: 3x3.
 
@@ -36,8 +38,7 @@ class GatedBlock(nnx.Module):
         kinds = dict(dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         self.exchange = nnx.Conv(self.mixed, self.mixed, (3, 3), **kinds)
         self.expand = nnx.Linear(channels, 2 * channels, **kinds)
-        # A residual branch that starts near zero trains without normalisation layers, whose
-        # gradients are bound by memory on every platform.
+        # Without normalisation, residual branches have to start small.
         self.project = nnx.Linear(
             channels,
             channels,
@@ -51,4 +52,4 @@ class GatedBlock(nnx.Module):
         mixed, rest = x[..., : self.mixed], x[..., self.mixed :]
         mixed = jnp.concatenate([self.exchange(mixed), rest], axis=-1)
         a, b = jnp.split(self.expand(mixed), 2, axis=-1)
-        return x + self.project(a * b)
+        return x + self.project(a * jnp.tanh(b))

@@ -1,0 +1,53 @@
+"""Weights on disk."""
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from mapjax.models import RainHaze, RainHazeConfig, load, save
+from safetensors.numpy import save_file
+
+SMALL = RainHazeConfig(stride=2, widths=(8, 8), blocks=(1, 1), glance_width=8)
+
+
+@pytest.fixture
+def file(tmp_path):
+    save(RainHaze(SMALL, rngs=nnx.Rngs(3)), tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def test_round_trip_is_exact(file):
+    model, again = RainHaze(SMALL, rngs=nnx.Rngs(3)), load(file)
+    assert again.config == SMALL
+    image = jax.random.uniform(jax.random.key(0), (1, 20, 21, 3))
+    np.testing.assert_array_equal(model(image), again(image))
+
+
+def test_dtype_can_be_chosen(file):
+    assert load(file, dtype="bfloat16").config.dtype == "bfloat16"
+
+
+def test_saving_leaves_nothing_else_behind(file):
+    assert [p.name for p in file.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(FileNotFoundError, match="no-such-model.*neither"):
+        load("no-such-model")
+
+
+def test_another_file_is_refused(tmp_path):
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(ValueError, match="text: not a safetensors file"):
+        load(tmp_path / "text")
+    save_file({"x": np.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="not a mapjax model"):
+        load(tmp_path / "other.safetensors")
+
+
+def test_tensors_that_do_not_fit_are_named(tmp_path):
+    config = SMALL.to_json()
+    header = {"format": "mapjax-rainhaze-1", "config": config}
+    save_file({"x": np.zeros(3)}, tmp_path / "m.safetensors", metadata=header)
+    with pytest.raises(ValueError, match="unexpected.*'x'"):
+        load(tmp_path / "m.safetensors")

@@ -1,0 +1,107 @@
+"""The flagship: shapes, its beginning, and the promise that tiles equal the whole picture."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from mapjax.models import HEADS, RainHaze, RainHazeConfig
+
+SMALL = RainHazeConfig(stride=2, widths=(8, 8), blocks=(1, 2), dilations=(1, 2), glance_width=8)
+
+
+def wild(config, seed=0, scale=0.3):
+    """A model whose every parameter is noise: nothing it computes is near zero by chance."""
+    graph, state = nnx.split(RainHaze(config, rngs=nnx.Rngs(seed)))
+    leaves, structure = jax.tree.flatten(state)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    noisy = [
+        x + scale * jax.random.normal(k, x.shape, x.dtype)
+        for x, k in zip(leaves, keys, strict=True)
+    ]
+    return nnx.merge(graph, jax.tree.unflatten(structure, noisy))
+
+
+def picture(seed, *shape):
+    return jax.random.uniform(jax.random.key(seed), shape)
+
+
+@nnx.jit
+def run(model, image):
+    return model(image)
+
+
+@pytest.mark.parametrize(
+    "size, head",
+    [((1, 1), "unified"), ((7, 31), "unified"), *(((33, 16), head) for head in HEADS)],
+)
+def test_every_size_and_head(size, head):
+    model = RainHaze(dataclasses.replace(SMALL, head=head), rngs=nnx.Rngs(0))
+    image = picture(1, 2, *size, 3)
+    restored = run(model, image)
+    assert restored.shape == image.shape
+    assert restored.dtype == jnp.float32
+    assert bool(jnp.isfinite(restored).all())
+
+
+@pytest.mark.parametrize("stride", [1, 4, 8])
+def test_an_untrained_model_hardly_changes_a_picture(stride):
+    model = RainHaze(dataclasses.replace(SMALL, stride=stride), rngs=nnx.Rngs(0))
+    smooth = jnp.linspace(0.3, 0.7, 48)[None, :, None, None] * jnp.ones((1, 48, 40, 3))
+    assert float(jnp.abs(run(model, smooth) - smooth).max()) < 0.15
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL,
+        RainHazeConfig(stride=1, widths=(8,), blocks=(2,), glance_width=8),
+        RainHazeConfig(widths=(8, 8, 8), blocks=(1, 1, 1), glance_width=8),
+    ],
+)
+def test_a_tile_equals_the_whole_beyond_the_halo(config):
+    model = wild(config)
+    multiple, halo = model.multiple, model.halo
+    height, width = 2 * halo + 5 * multiple, 2 * halo + 6 * multiple
+    image = picture(2, 1, height, width, 3)
+    glance = model.glance(image)
+    whole = jax.jit(lambda x: model(x, glance=glance))(image)
+    top, left = 2 * multiple, 3 * multiple
+    tile = image[:, top:, left : width - multiple]
+    window = tuple(map(jnp.int32, (top, left, height, width)))
+    restored = jax.jit(lambda t, w: model(t, glance=glance, window=w))(tile, window)
+    inner = (slice(None), slice(halo, None), slice(halo, tile.shape[2] - halo))
+    expected = whole[:, top:, left : width - multiple]
+    atol = 1e-5 * float(jnp.abs(expected).max())
+    np.testing.assert_allclose(restored[inner], expected[inner], rtol=0, atol=atol)
+    # Next to the cut the surroundings are missing, or the halo would be larger than it need be.
+    assert float(jnp.abs(restored - expected).max()) > 100 * atol
+
+
+def test_the_halo_covers_all_that_a_pixel_sees():
+    model = wild(SMALL)
+    size = 2 * model.halo + 4 * model.multiple
+    image = picture(3, 1, size, size, 3)
+    glance = model.glance(image)
+    row = size // 2 + 1
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(model(x, glance=glance)[0, row, row])))(image)
+    seen = np.flatnonzero(np.abs(gradient[0]).max((1, 2)))
+    assert row - model.halo <= seen.min() and seen.max() <= row + model.halo
+
+
+def test_every_parameter_of_the_unified_head_learns():
+    model = wild(SMALL, scale=0.05)
+    image = picture(4, 1, 24, 24, 3)
+    gradient = nnx.jit(nnx.grad(lambda m: jnp.mean((m(image) - 0.5 * image) ** 2)))(model)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
+        assert float(jnp.abs(leaf).max()) > 0, jax.tree_util.keystr(path)
+
+
+def test_bfloat16_stays_close_to_float32():
+    image = picture(5, 1, 32, 32, 3)
+    full = run(RainHaze(SMALL, rngs=nnx.Rngs(0)), image)
+    half = run(RainHaze(dataclasses.replace(SMALL, dtype="bfloat16"), rngs=nnx.Rngs(0)), image)
+    assert half.dtype == jnp.float32
+    np.testing.assert_allclose(half, full, atol=0.05)
