@@ -1,5 +1,7 @@
 """Depth maps drawn at random: grounds, walls, rolling fields and objects in front of them."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,28 +28,46 @@ def draw_depth(draws: Draws, luma: Float[Array, "height width"]) -> Float[Array,
 
     Returns:
         Depth with mean 1, positive.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> draws = Draws(jax.random.bits(jax.random.key(0), (WORDS,)))
-        >>> draw_depth(draws, jnp.zeros((48, 65))).shape
-        (48, 65)
     """
     height, width = luma.shape
     fields = smooth_noise(draws, 1 + _OBJECTS, height, width, rough=draws.uniform(0.25, 0.7))
     depth = _backdrop(draws, fields[0])
 
     detail = luma - jnp.mean(luma)
-    for field in fields[1:]:
-        present = draws.chance(0.7)
-        distance = draws.uniform(0.15, 1.75)
-        grip = draws.uniform(-1, 1)  # how far the outline follows the picture
-        threshold = draws.uniform(0.2, 2.0)
-        softness = jnp.maximum(draws.uniform(), 0.8 * (1 - jnp.abs(grip)))
-        edge = 0.02 * 25**softness  # from a crisp outline to a gentle slope
-        inside = present * jax.nn.sigmoid((field + 3 * grip * detail - threshold) / edge)
-        depth = depth + inside * (distance - depth)
+    objects = [_draw_object(draws) for _ in range(_OBJECTS)]
+
+    def place(depth, drawn):
+        field, thing = drawn
+        outline = field + thing.grip * detail - thing.threshold
+        inside = thing.present * jax.nn.sigmoid(outline / thing.edge)
+        return depth + inside * (thing.distance - depth), None
+
+    # A scan compiles the placing of an object once, not once an object.
+    stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *objects)
+    depth, _ = jax.lax.scan(place, depth, (fields[1:], stacked))
     return depth / jnp.mean(depth)
+
+
+class _Object(NamedTuple):
+    """An object before the backdrop, or a hole in it: where a smooth field exceeds a threshold."""
+
+    present: Float[Array, ""]
+    distance: Float[Array, ""]
+    grip: Float[Array, ""]  # how far its outline follows the picture
+    threshold: Float[Array, ""]
+    edge: Float[Array, ""]  # from a crisp outline to a gentle slope
+
+
+def _draw_object(draws: Draws) -> _Object:
+    grip = draws.uniform(-1, 1)
+    softness = jnp.maximum(draws.uniform(), 0.8 * (1 - jnp.abs(grip)))
+    return _Object(
+        present=draws.chance(0.7),
+        distance=draws.uniform(0.15, 1.75),
+        grip=3 * grip,
+        threshold=draws.uniform(0.2, 2.0),
+        edge=0.02 * 25**softness,
+    )
 
 
 def _backdrop(draws: Draws, field: Float[Array, "h w"]) -> Float[Array, "h w"]:

@@ -1,6 +1,8 @@
 """Procedural rain: streaks drawn straight at each pixel, in layers from near to far."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 from ._draw import Draws, byte, scramble
@@ -8,7 +10,8 @@ from .settings import RenderSettings
 
 # Size of the streaks of a layer relative to the nearest one's; brightness falls more slowly.
 _LAYERS = (1.0, 0.6, 0.35)
-WORDS = 6 + 2 * len(_LAYERS)
+_LATTICES = 2  # a layer has two lattices of cells, so that its streaks overlap
+WORDS = 6 + _LATTICES * len(_LAYERS)
 
 
 def draw_rain(
@@ -27,12 +30,6 @@ def draw_rain(
 
     Returns:
         Light that the rain adds, 0 where there is none.
-
-    Example:
-        >>> import jax
-        >>> draws = Draws(jax.random.bits(jax.random.key(0), (WORDS,)))
-        >>> draw_rain(draws, 33, 64, RenderSettings()).shape
-        (33, 64)
     """
     lean = draws.uniform(-1, 1)
     # Most rain falls nearly upright: square the draw and keep its sign.
@@ -42,25 +39,30 @@ def draw_rain(
     length = jnp.maximum(draws.log_uniform(*settings.streak_length), 6 * thickness)
     gain = draws.uniform(*settings.streak_gain)
     cover = draws.log_uniform(*settings.streak_cover)
-    layers = draws.uniform(0, len(_LAYERS))  # the number of layers, less one, when rounded down
+    farthest = draws.uniform(0, len(_LAYERS))  # the index of the last layer, when rounded down
 
     y = jnp.arange(height, dtype=jnp.float32)[:, None]
     x = jnp.arange(width, dtype=jnp.float32)[None, :]
     across = x * jnp.cos(lean) - y * jnp.sin(lean)
     along = x * jnp.sin(lean) + y * jnp.cos(lean)
-    rain = jnp.zeros((height, width))
-    for layer, size in enumerate(_LAYERS):
-        for _ in range(2):  # two lattices, so that streaks overlap
-            drops = _streaks(
-                across,
-                along,
-                seed=draws.word(),
-                length=jnp.maximum(size * length, 4.0),
-                thickness=jnp.maximum(size * thickness, 1.1),
-                cover=jnp.minimum(cover / size, 1.0),
-            )
-            rain = rain + jnp.where(layer <= layers, gain * size**0.7, 0.0) * drops
-    return rain
+
+    def add_lattice(rain, lattice):
+        layer, size, seed = lattice
+        drops = _streaks(
+            across,
+            along,
+            seed=seed,
+            length=jnp.maximum(size * length, 4.0),
+            thickness=jnp.maximum(size * thickness, 1.1),
+            cover=jnp.minimum(cover / size, 1.0),
+        )
+        return rain + jnp.where(layer <= farthest, gain * size**0.7, 0.0) * drops, None
+
+    # A scan compiles the streaks once, not once a lattice.
+    layer = np.arange(_LATTICES * len(_LAYERS), dtype=np.float32) // _LATTICES
+    sizes = np.repeat(np.float32(_LAYERS), _LATTICES)
+    lattices = jnp.asarray(layer), jnp.asarray(sizes), draws.words(len(layer))
+    return jax.lax.scan(add_lattice, jnp.zeros((height, width)), lattices)[0]
 
 
 def _streaks(

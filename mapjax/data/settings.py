@@ -72,7 +72,7 @@ class RenderSettings:
     haze_only: float = 0.25
     rain_and_haze: float = 0.35
 
-    density: Range = (0.15, 1.8)
+    density: Range = (0.15, 1.6)
     least_transmission: float = 0.03
     airlight: Range = (0.5, 1.0)
     airlight_cast: float = 0.1
@@ -82,7 +82,7 @@ class RenderSettings:
     bank_second: float = 0.3
     bank_scale: Range = (0.5, 2.0)
     bank_turn: float = 12.0
-    bank_gain: Range = (0.35, 1.5)
+    bank_gain: Range = (0.25, 1.3)
 
     streak_length: Range = (12.0, 120.0)
     streak_width: Range = (1.0, 3.5)

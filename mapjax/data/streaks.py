@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, UInt8
@@ -70,14 +71,19 @@ def lay_streaks(
     Returns:
         Light that the rain adds.
     """
-    if not jnp.issubdtype(bank.dtype, jnp.uint8):
-        bank = jnp.round(255 * jnp.clip(bank, 0, 1)).astype(jnp.uint8)
+    unit = 1 / 255 if bank.dtype == jnp.uint8 else 1.0
     layers = []
-    for present in (1.0, draws.chance(settings.bank_second)):
+    for present in (jnp.float32(1), draws.chance(settings.bank_second)):
         choice = (draws.word() % jnp.uint32(bank.shape[0])).astype(jnp.int32)
-        gain = present * draws.uniform(*settings.bank_gain)
-        layers.append(gain * _warp(bank, choice, _pose(draws, settings), height, width))
-    return layers[0] + layers[1]
+        gain = unit * present * draws.uniform(*settings.bank_gain)
+        layers.append((choice, gain, _pose(draws, settings)))
+
+    def add_layer(rain, layer):
+        choice, gain, pose = layer
+        return rain + gain * _warp(bank, choice, pose, height, width), None
+
+    stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *layers)
+    return jax.lax.scan(add_layer, jnp.zeros((height, width)), stacked)[0]
 
 
 def _pose(draws: Draws, settings: RenderSettings) -> Float[Array, "2 3"]:
@@ -91,7 +97,7 @@ def _pose(draws: Draws, settings: RenderSettings) -> Float[Array, "2 3"]:
 
 
 def _warp(
-    bank: UInt8[Array, "count bank_height bank_width"],
+    bank: Num[Array, "count bank_height bank_width"],
     choice: Int[Array, ""],
     pose: Float[Array, "2 3"],
     height: int,
@@ -108,11 +114,11 @@ def _warp(
 
     def sample(offset: int) -> Float[Array, "height width"]:
         value = bank.reshape(-1).at[corner + offset].get(mode="promise_in_bounds")
-        return value.astype(jnp.int32).astype(jnp.float32)
+        return value.astype(jnp.float32)
 
     upper = sample(0) + x * (sample(1) - sample(0))
     lower = sample(bank_width) + x * (sample(bank_width + 1) - sample(bank_width))
-    return (upper + y * (lower - upper)) * (1 / 255)
+    return upper + y * (lower - upper)
 
 
 def _wrap(

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mapjax.data import RenderSettings, sample_sheet
+from mapjax.data import render, sample_sheet
 from mapjax.data.__main__ import main
 
 
 def test_columns_are_clean_observed_transmission_rain():
-    settings = RenderSettings(rain_only=1.0, haze_only=0.0, rain_and_haze=0.0, tone_probability=0.0)
-    clean = jnp.full((2, 30, 41, 3), 0.4)
-    sheet = sample_sheet(jax.random.key(0), clean, settings=settings)
-    assert sheet.shape == (60, 164, 3)
-    shown, observed, transmission, rain = np.split(sheet, 4, axis=1)
-    assert (shown == 102).all()
-    assert (transmission == 255).all()
-    assert rain.any()
-    np.testing.assert_array_equal(observed > 102 + 2, rain > 2)
+    clean = jnp.full((3, 32, 32, 3), 0.4)
+    sheet = sample_sheet(jax.random.key(0), clean)
+    assert sheet.shape == (96, 128, 3)
+    made = render(jax.random.key(0), clean)
+    transmission = np.repeat(made.transmission, 3, axis=3)
+    parts = (made.clean, made.observed, transmission, made.rain)
+    for shown, part in zip(np.split(sheet, 4, axis=1), parts, strict=True):
+        expected = 255 * np.clip(np.asarray(part).reshape(96, 32, 3), 0, 1)
+        np.testing.assert_allclose(shown, expected, atol=0.51)
 
 
 def test_command_writes_a_sheet(tmp_path):

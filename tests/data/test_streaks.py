@@ -73,3 +73,12 @@ def test_laid_light_stays_within_gain_times_the_picture():
     laid = lay_streaks(draws(jax.random.key(1)), bank, 64, 64, STILL)
     assert laid.min() >= 0
     assert laid.max() <= 1
+
+
+def test_a_float_bank_is_the_same_as_its_eight_bits():
+    bank = jax.random.randint(jax.random.key(0), (3, 20, 30), 0, 256).astype(jnp.uint8)
+    share = bank.astype(jnp.float32) / 255
+    laid = [
+        lay_streaks(draws(jax.random.key(1)), b, 24, 33, RenderSettings()) for b in (bank, share)
+    ]
+    np.testing.assert_allclose(*laid, atol=1e-6)
