@@ -1,5 +1,7 @@
 """The flagship: a small network on a coarse grid, a physical correction at every pixel."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -8,6 +10,21 @@ from mapjax.models.config import RainHazeConfig
 from mapjax.models.glance import Glance, Glancer, look_up
 from mapjax.nn import GatedBlock, depth_to_space, space_to_depth
 from mapjax.ops import derain_dehaze, dilated_offsets
+
+
+class Coefficients(NamedTuple):
+    """What `RainHaze` predicts of a picture: the arguments of `derain_dehaze` and a residual.
+
+    `filter_logits`: `(batch, taps, grid_height, grid_width)`; `luma_slope` and
+    `transmission_logit`: `(batch, grid_height, grid_width)`; `airlight`: `(batch, 3)`;
+    `residual`: `(batch, height, width, 3)`, height and width rounded up to whole cells. float32.
+    """
+
+    filter_logits: Float[Array, "batch taps grid_height grid_width"]
+    luma_slope: Float[Array, "batch grid_height grid_width"]
+    transmission_logit: Float[Array, "batch grid_height grid_width"]
+    airlight: Float[Array, "batch 3"]
+    residual: Float[Array, "batch height width 3"]
 
 
 class RainHaze(nnx.Module):
@@ -43,6 +60,7 @@ class RainHaze(nnx.Module):
         self.config = config
         self.multiple = config.multiple
         self.halo = config.halo
+        self.offsets = dilated_offsets(dilations=config.dilations)
         dtype = jnp.dtype(config.dtype)
         kinds = dict(dtype=dtype, rngs=rngs)
         widths, blocks, cell = config.widths, config.blocks, config.stride
@@ -76,14 +94,59 @@ class RainHaze(nnx.Module):
         window: tuple | None = None,
     ) -> Float[Array, "batch height width 3"]:
         glance = self.glance(image) if glance is None else glance
-        height, width = image.shape[1:3]
-        window = (0, 0, height, width) if window is None else window
-        image = self._pad(image.astype(jnp.float32))
-        features = self._features(image, glance, window)
-        restored = self._apply(image, features, glance.airlight)
-        return restored[:, :height, :width]
+        return self.apply(image, self.predict(image, glance=glance, window=window))
+
+    def predict(
+        self,
+        image: Float[Array, "batch height width 3"],
+        *,
+        glance: Glance | None = None,
+        window: tuple | None = None,
+    ) -> Coefficients:
+        """What the network says of a picture, before anything is done to its pixels."""
+        glance = self.glance(image) if glance is None else glance
+        window = (0, 0, *image.shape[1:3]) if window is None else window
+        features = self._features(self._pad(image), glance, window)
+        taps, centre = self.config.taps, self.offsets.index((0, 0))
+        # Planes: the grid's width lies on the fastest axis, as the kernels want it.
+        planes = jnp.moveaxis(self.coefficients(features), -1, 1)
+        return Coefficients(
+            # Before training almost the identity: 92 % of the filter's weight on the centre, and
+            # t = 0.82, where the sigmoid still has a gradient. The factors bring what is
+            # predicted to the scale that is needed: differences of luma are small.
+            filter_logits=planes[:, :taps].at[:, centre].add(6.0),
+            luma_slope=10.0 * planes[:, taps],
+            transmission_logit=4.0 * planes[:, taps + 1] + 1.5,
+            airlight=glance.airlight,
+            residual=depth_to_space(self.residual(features), self.config.stride),
+        )
+
+    def apply(
+        self, image: Float[Array, "batch height width 3"], predicted: Coefficients
+    ) -> Float[Array, "batch height width 3"]:
+        """The picture restored by what `predict` said of it."""
+        head, (height, width) = self.config.head, image.shape[1:3]
+        image = self._pad(image)
+        logits, slope, transmission, airlight, residual = predicted
+        offsets = self.offsets
+        if head == "transmission":
+            logits, offsets = jnp.zeros_like(logits[:, :1]), ((0, 0),)
+        if head == "filter":
+            transmission = jnp.full_like(transmission, 100.0)
+        if head != "convolution":
+            image = derain_dehaze(
+                image,
+                logits,
+                slope,
+                transmission,
+                airlight,
+                offsets=offsets,
+                stride=self.config.stride,
+            )
+        return (image + residual)[:, :height, :width]
 
     def _pad(self, image):
+        image = image.astype(jnp.float32)
         height, width = image.shape[1:3]
         bottom, right = -height % self.multiple, -width % self.multiple
         return jnp.pad(image, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="edge")
@@ -103,29 +166,3 @@ class RainHaze(nnx.Module):
             x = skips[level] + depth_to_space(self.up.layers[level](x), 2)
             x = self.decoder.layers[level](x)
         return x
-
-    def _apply(self, image, features, airlight):
-        head, taps = self.config.head, self.config.taps
-        residual = depth_to_space(self.residual(features), self.config.stride)
-        if head == "convolution":
-            return image + residual
-        # Planes: the grid's width lies on the fastest axis, as the kernels want it.
-        planes = jnp.moveaxis(self.coefficients(features), -1, 1)
-        # Before training: almost the identity (92 % of the weight on the centre, t = 0.95).
-        logits, slope = planes[:, :taps].at[:, 0].add(6.0), 10.0 * planes[:, taps]
-        transmission = planes[:, taps + 1] + 3.0
-        offsets = dilated_offsets(dilations=self.config.dilations)
-        if head == "transmission":
-            logits, offsets = jnp.zeros_like(logits[:, :1]), ((0, 0),)
-        if head == "filter":
-            transmission = jnp.full_like(transmission, 100.0)
-        restored = derain_dehaze(
-            image,
-            logits,
-            slope,
-            transmission,
-            airlight,
-            offsets=offsets,
-            stride=self.config.stride,
-        )
-        return restored + residual

@@ -6,17 +6,15 @@ from jaxtyping import Array, Float
 
 
 class GatedBlock(nnx.Module):
-    """A residual block: partial 3x3 convolution, gated pointwise expansion, projection.
+    """A residual block: normalisation, partial 3x3 convolution, gated expansion, projection.
 
-    `y = x + W_out (a * tanh(b))` with `(a, b) = split(W_in [conv3x3(x_1), x_2])`,
-    where `x_1` is the first `1 / partial` of the channels and `x_2` the others.
+    `y = x + W_out (a * b)` with `(a, b) = split(W_in [conv3x3(n_1), n_2])` and `n = RMSNorm(x)`,
+    where `n_1` is the first `1 / partial` of the channels and `n_2` the others.
 
-    The gate is the only non-linearity: NAFNet's SimpleGate near zero, but bounded. A product of
-    two unbounded maps grows quadratically and needs normalisation to train, whose gradients are
-    bound by memory on every platform. The spatial exchange is a *dense* convolution over a few
-    channels instead of a depthwise one over all: it costs about as many multiplications, and dense
-    convolutions run near the peak of CPUs, GPUs and TPUs in both directions, where depthwise
-    gradients do not.
+    The product of two linear maps is the only non-linearity (NAFNet's SimpleGate). The spatial
+    exchange is a *dense* convolution over a few channels instead of a depthwise one over all: it
+    costs about as many multiplications, and dense convolutions run near the peak of CPUs, GPUs and
+    TPUs in both directions, where depthwise gradients do not.
 
     `x`: `(*batch, height, width, channels)` -> the same shape, in `dtype`. Receptive field: 3x3.
 
@@ -36,9 +34,10 @@ class GatedBlock(nnx.Module):
             raise ValueError(f"GatedBlock: {channels=} must be a multiple of {partial=}")
         self.mixed = channels // partial
         kinds = dict(dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+        self.norm = nnx.RMSNorm(channels, **kinds)
         self.exchange = nnx.Conv(self.mixed, self.mixed, (3, 3), **kinds)
         self.expand = nnx.Linear(channels, 2 * channels, **kinds)
-        # Without normalisation, residual branches have to start small.
+        # Branches that start small: the network begins as a short one.
         self.project = nnx.Linear(
             channels,
             channels,
@@ -49,7 +48,8 @@ class GatedBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "*batch height width channels"]
     ) -> Float[Array, "*batch height width channels"]:
-        mixed, rest = x[..., : self.mixed], x[..., self.mixed :]
+        normal = self.norm(x)
+        mixed, rest = normal[..., : self.mixed], normal[..., self.mixed :]
         mixed = jnp.concatenate([self.exchange(mixed), rest], axis=-1)
         a, b = jnp.split(self.expand(mixed), 2, axis=-1)
-        return x + self.project(a * jnp.tanh(b))
+        return x + self.project(a * b)
