@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tyro
 from tqdm import tqdm
 
 from mapjax.restore.errors import PictureError
 from mapjax.restore.writing import replacing
+
+JSON = tyro.conf.arg(metavar="[FILE.json]", help_behavior_hint="")
+"""How an option `--json` is shown whose value may be left out; see `split_json`."""
 
 
 def say_error(message: object) -> None:

@@ -27,7 +27,7 @@ class Evaluate:
     """Folder of the pictures to measure."""
     target: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the pictures that they should be equal to."""
-    json: Annotated[Path | None, tyro.conf.arg(metavar="[FILE.json]")] = None
+    json: Annotated[Path | None, _output.JSON] = None
     """Report for machines, to a file or to the standard output."""
 
 

@@ -12,11 +12,12 @@ import tyro
 
 from mapjax import __version__
 from mapjax.cli import _output
+from mapjax.restore.defaults import DEFAULT_MODEL, DEFAULT_TILE
 from mapjax.restore.errors import PictureError
 from mapjax.restore.files import Job, make_folder, plan_jobs
 from mapjax.restore.photo import Photo
 from mapjax.restore.reading import read_photo
-from mapjax.restore.tiles import DEFAULT_TILE, TileError
+from mapjax.restore.tiles import TileError
 from mapjax.restore.writing import write_photo
 
 
@@ -30,16 +31,20 @@ class Restore:
     status is 1.
     """
 
-    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT...")]
+    inputs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="INPUT...", help_behavior_hint=""),
+    ]
     """Pictures, and folders for the pictures directly in them."""
     output: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the results; made where it is missing."""
     compare: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also write before | after, as NAME.compare.png beside each result."""
-    json: Annotated[Path | None, tyro.conf.arg(metavar="[FILE.json]")] = None
+    json: Annotated[Path | None, _output.JSON] = None
     """Report for machines, to a file or to the standard output."""
-    model: Annotated[str | None, tyro.conf.arg(metavar="NAME|PATH")] = None
-    """Name of a network, or a file of weights (safetensors); rainhaze-s where not given."""
+    model: Annotated[str, tyro.conf.arg(metavar="NAME|PATH")] = DEFAULT_MODEL
+    """Name of a network, or a file of weights (safetensors)."""
     tile: Annotated[int, tyro.conf.arg(metavar="N")] = DEFAULT_TILE
     """Work on at most N x N pixels at once, which bounds the memory; 0: on the whole picture."""
     suffix: Literal["png", "jpg", "tif", "webp"] = "png"
@@ -93,14 +98,13 @@ class _Run:
     def _load_model(self):
         # Imported here: a mistake on the command line is told at once, without waiting for JAX.
         from mapjax.cli._compilation_cache import keep_compiled_programs
-        from mapjax.restore.restorer import DEFAULT_MODEL, load_model
+        from mapjax.restore.restorer import load_model
 
         keep_compiled_programs()
         try:
             return load_model(self.command.model)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            name = self.command.model or DEFAULT_MODEL
-            raise PictureError(name, f"cannot be loaded: {error}") from error
+            raise PictureError(self.command.model, f"cannot be loaded: {error}") from error
 
     def _try_one(self, job, model, bar):
         from jax.errors import JaxRuntimeError
@@ -155,6 +159,7 @@ class _Run:
         """What `--json` writes."""
         return {
             "mapjax": __version__,
+            "model": self.command.model,
             "pictures": self.done,
             "failures": _output.failures(self.errors),
             "seconds": time.perf_counter() - self.started,

@@ -1,4 +1,7 @@
-"""Photos in, photos out: picture files, tiling, and how close a result is to its target."""
+"""Photos in, photos out: picture files, tiling, and how close a result is to its target.
+
+`mapjax.restore(image)` is short for `mapjax.restore.restore(image)`.
+"""
 
 import importlib
 import sys

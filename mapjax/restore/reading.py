@@ -12,6 +12,9 @@ from mapjax.restore import sixteen_bits
 from mapjax.restore.errors import PictureError, reason_of
 from mapjax.restore.photo import Photo
 
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+"""Pillow's names of the formats that are read: those of photos, none that runs a program."""
+
 ORIENTATION = 0x0112
 _EXIF_DIRECTORY, _GPS_DIRECTORY = 0x8769, 0x8825
 _PIXEL_WIDTH, _PIXEL_HEIGHT = 0xA002, 0xA003
@@ -51,7 +54,7 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
         with warnings.catch_warnings():
             # Pillow warns at half the size that it refuses, and of oddities that it reads well.
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(path, formats=_readable_formats()) as image:
                 return _photo(path, image)
     except PictureError:
         raise
@@ -59,7 +62,7 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise PictureError(path, f"has more than {limit} million pixels, the limit") from error
     except UnidentifiedImageError as error:
-        raise PictureError(path, "is not a picture in a format that Pillow reads") from error
+        raise PictureError(path, f"is not a picture ({', '.join(FORMATS)})") from error
     except PermissionError as error:
         raise PictureError(path, "cannot be read: no permission") from error
     except MemoryError as error:
@@ -67,6 +70,12 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     except Exception as error:
         # Damaged files make Pillow's plugins raise almost anything.
         raise PictureError(path, f"is damaged or truncated ({error})") from error
+
+
+def _readable_formats():
+    Image.init()
+    # A Pillow may have been built without some of them.
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _check_file(path):
@@ -131,8 +140,9 @@ def _pixels(path, image):
     transparent = "transparency" in image.info
     if image.mode in ("1", "L", "LA", "La"):
         mode = "LA" if transparent or image.mode in ("LA", "La") else "L"
-        # Pillow converts bilevel with a transparent value by way of grey only.
-        image = image.convert("L") if image.mode == "1" and not transparent else image
+        if image.mode == "1" and transparent:
+            # Older Pillows give the bit, and look for it among the levels 0 and 255.
+            image.info["transparency"] = 255 if image.info["transparency"] else 0
     else:
         has_alpha = transparent or image.mode in ("RGBA", "RGBa", "PA")
         mode = "RGBA" if has_alpha else "RGB"

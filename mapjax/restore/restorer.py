@@ -12,9 +12,8 @@ import numpy as np
 from flax import nnx
 
 from mapjax.restore import tiles
-from mapjax.restore.tiles import DEFAULT_TILE
+from mapjax.restore.defaults import DEFAULT_MODEL, DEFAULT_TILE
 
-DEFAULT_MODEL = "rainhaze-s"
 ImageArray = TypeVar("ImageArray", np.ndarray, jax.Array)
 
 

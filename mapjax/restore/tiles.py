@@ -4,9 +4,6 @@ import itertools
 import math
 from typing import NamedTuple
 
-DEFAULT_TILE = 1536
-"""Full HD passes whole; a large photo in tiles of about this size needs less than 3 GB."""
-
 
 class TileError(ValueError):
     """A tile that is too small for the model."""

@@ -72,6 +72,7 @@ def test_json_on_stdout_is_all_that_is_there(run, photos, tmp_path):
     assert picture["input"] == str(photos / "a.png")
     assert picture["output"] == str(tmp_path / "out" / "a.png")
     assert (picture["width"], picture["height"], picture["bits"]) == (40, 28, 8)
+    assert report["model"].endswith("tiny.safetensors")
     assert 0 < picture["seconds"] <= report["seconds"]
     assert report["failures"] == [{"file": str(tmp_path / "no.png"), "reason": "does not exist"}]
     assert "no.png: does not exist" in err
@@ -113,7 +114,7 @@ def test_bad_pictures_are_named_and_the_others_done(run, photos, tmp_path):
     assert len(said) == 5
     for path, reason in {
         empty: "is empty",
-        text: "is not a picture in a format that Pillow reads",
+        text: "is not a picture (AVIF, BMP",
         truncated: "is damaged or truncated",
         tmp_path / "missing.png": "does not exist",
         tmp_path / "no" / "folder": "does not exist",

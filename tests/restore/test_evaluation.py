@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from mapjax.restore import PictureError, evaluate, measure
+from mapjax.restore.reading import FORMATS
 
 
 def _save(folder, **pictures):
@@ -39,7 +40,7 @@ def test_what_cannot_be_measured_is_said_and_the_others_are_measured(tmp_path):
     found = evaluate(output, target)
     assert list(found.pictures) == [output / "good.png"]
     assert [str(error) for error in found.errors] == [
-        f"{output / 'broken.png'}: is not a picture in a format that Pillow reads",
+        f"{output / 'broken.png'}: is not a picture ({', '.join(FORMATS)})",
         f"{output / 'small.png'}: sizes differ: 12x12 against a target of 24x20",
         f"{output / 'stranger.png'}: has no target of its name",
         f"{output / 'twice.png'}: has several targets named twice in {target}",

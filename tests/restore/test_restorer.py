@@ -62,7 +62,7 @@ def picture(height: int, width: int, channels: int, dtype=np.uint8, seed: int = 
 MODEL = StandIn()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     height=st.integers(1, 130),
     width=st.integers(1, 130),
@@ -92,8 +92,7 @@ def test_too_small_a_halo_would_show():
     assert np.abs(whole.astype(int) - tiled.astype(int)).max() > 10
 
 
-@pytest.mark.parametrize(("height", "width"), [(131, 97), (64, 180)])
-def test_tiles_of_the_network_equal_the_whole(height, width):
+def test_tiles_of_the_network_equal_the_whole():
     """The flagship's own receptive field, at every level of its U-Net and through the operation."""
     config = RainHazeConfig(
         stride=2, widths=(8, 8), blocks=(1, 1), dilations=(1, 3), glance_width=8, glance_blocks=2
@@ -102,7 +101,7 @@ def test_tiles_of_the_network_equal_the_whole(height, width):
     rng = np.random.default_rng(0)
     state = jax.tree.map(lambda x: rng.normal(0.0, 0.3, x.shape).astype(np.float32), shapes)
     network = nnx.merge(graph, state)
-    image = picture(height, width, 3)
+    image = picture(131, 97, 3)
     whole = restore(image, model=network, tile=None)
     tiled = restore(image, model=network, tile=2 * network.halo + 24)
     assert np.abs(whole.astype(int) - image).mean() > 5

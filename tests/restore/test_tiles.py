@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapjax.restore import tiles
+from mapjax.restore.defaults import DEFAULT_TILE
 
 
 @st.composite
@@ -15,6 +16,7 @@ def _cases(draw):
     return rows * multiple, columns * multiple, border * multiple, multiple, tile
 
 
+@settings(deadline=None)
 @given(_cases())
 def test_cores_cover_the_picture_once_and_lie_a_halo_inside(case):
     height, width, halo, multiple, tile = case
@@ -36,7 +38,7 @@ def test_cores_cover_the_picture_once_and_lie_a_halo_inside(case):
 
 
 def test_a_picture_within_the_budget_is_one_tile():
-    assert len(tiles.plan(1088, 1920, halo=160, multiple=16, tile=tiles.DEFAULT_TILE)) == 1
+    assert len(tiles.plan(1088, 1920, halo=160, multiple=16, tile=DEFAULT_TILE)) == 1
     assert len(tiles.plan(4000, 6000, halo=160, multiple=16, tile=None)) == 1
 
 
