@@ -33,7 +33,8 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     - An embedded ICC profile of a grey or RGB picture is kept, and the numbers are not converted:
       no colour is clipped to a smaller gamut, and nothing is rounded on the way. CMYK and Lab
       pictures become sRGB (relative colorimetric with black point compensation).
-    - 16-bit PNG and TIFF are read at 16 bits; every other depth becomes 8 bits.
+    - 16-bit PNG and TIFF are read at 16 bits (but for CMYK and premultiplied alpha, with a note);
+      every other depth becomes 8 bits.
     - Palettes become RGB, bilevel becomes grey, transparency becomes an alpha channel.
     - Of several frames or pages the first is read, and a note says so.
 
@@ -101,6 +102,8 @@ def _photo(path, image):
     if sixteen_bits.has_separate_planes(image):
         reason = "has 16-bit colours in separate planes: export it interleaved"
         raise PictureError(path, reason)
+    if sixteen_bits.is_narrowed(image):
+        notes = (*notes, "read at 8 of its 16 bits")
     if sixteen_bits.has_sixteen_bit_colour(image):
         pixels, profile = _sixteen_bit_pixels(image), image.info.get("icc_profile")
     else:

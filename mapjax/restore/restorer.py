@@ -83,7 +83,9 @@ def restore(
     )
     for picture, restored in zip(*pictures, strict=True):
         _restore_picture(network, picture, restored, tile, progress)
-    return jnp.asarray(result) if isinstance(image, jax.Array) else result
+    if isinstance(image, jax.Array):
+        return jnp.asarray(result)
+    return result
 
 
 def load_model(source: str | os.PathLike[str] | None = None) -> RestorationModel:

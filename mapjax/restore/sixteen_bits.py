@@ -18,8 +18,12 @@ _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "
 
 def has_sixteen_bit_colour(image: Image.Image) -> bool:
     """Whether an opened, not yet loaded picture has 16-bit colour, or 16-bit grey with alpha."""
-    layout = _layout(image)
-    return layout is not None and layout.split(";")[0] in ("RGB", "RGBX", "RGBA", "LA")
+    return _layout(image).split(";")[0] in ("RGB", "RGBX", "RGBA", "LA")
+
+
+def is_narrowed(image: Image.Image) -> bool:
+    """Whether Pillow keeps 8 of 16 bits and there is no way round: CMYK, premultiplied alpha."""
+    return _layout(image).split(";")[0] in ("CMYK", "RGBa")
 
 
 def has_separate_planes(image: Image.Image) -> bool:
@@ -51,12 +55,12 @@ def read(image: Image.Image) -> np.ndarray:
 
 
 def _layout(image):
-    """The raw layout of the file's samples, such as `RGB;16B`, where it is one of 16 bits."""
+    """The raw layout of the file's samples, such as `RGB;16B`; empty where not of 16 bits."""
     if image.format not in ("PNG", "TIFF") or not image.tile:
-        return None
+        return ""
     layouts = {args if isinstance(args, str) else args[0] for *_, args in image.tile}
     layout = layouts.pop()
-    return layout if not layouts and isinstance(layout, str) and ";16" in layout else None
+    return layout if not layouts and isinstance(layout, str) and ";16" in layout else ""
 
 
 def _decode(image, layout):

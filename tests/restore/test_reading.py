@@ -214,6 +214,17 @@ def test_sixteen_bit_tiff_with_separate_planes_is_refused(tmp_path, compression)
         read_photo(path)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"photometric": "separated"}, {"photometric": "rgb", "extrasamples": ["assocalpha"]}],
+    ids=["cmyk", "premultiplied"],
+)
+def test_sixteen_bits_that_pillow_narrows_are_noted(tmp_path, options):
+    tifffile.imwrite(tmp_path / "a.tif", _noise(8, 8, 4, dtype=np.uint16), **options)
+    photo = read_photo(tmp_path / "a.tif")
+    assert (photo.bits, photo.notes) == (8, ("read at 8 of its 16 bits",))
+
+
 def test_samples_without_a_declared_range_are_refused(tmp_path):
     Image.fromarray(RNG.random((4, 4), np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(PictureError, match=r"a\.tif: has floating-point samples"):
