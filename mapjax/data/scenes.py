@@ -151,5 +151,5 @@ def _fill(
     weighted = np.pad(np.where(known, values, 0.0), even).reshape(blocks).sum(axis=(1, 3))
     weight = weight.reshape(blocks).sum(axis=(1, 3))
     coarse = _fill(weighted / np.maximum(weight, 1.0), weight > 0)
-    smooth = zoom(coarse, 2, order=1, mode="nearest", grid_mode=True)
+    smooth = np.asarray(zoom(coarse, 2, order=1, mode="nearest", grid_mode=True))
     return np.where(known, values, smooth[:height, :width])
