@@ -11,7 +11,7 @@ import tyro
 from tqdm import tqdm
 
 from mapjax.restore.errors import PictureError
-from mapjax.restore.writing import replacing
+from mapjax.restore.writing import replacing_picture
 
 JSON = tyro.conf.arg(metavar="[FILE.json]", help_behavior_hint="")
 """How an option `--json` is shown whose value may be left out; see `split_json`."""
@@ -55,7 +55,7 @@ def write_json(report: dict[str, Any], where: Path) -> None:
     if str(where) == "-":
         sys.stdout.write(text)
         return
-    with replacing(where) as file:
+    with replacing_picture(where) as file:
         file.write(text.encode())
 
 

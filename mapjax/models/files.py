@@ -1,14 +1,13 @@
 """Weights on disk: safetensors with the model's configuration in the header, never a pickle."""
 
 import json
-import os
-import tempfile
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from flax import nnx
 
+from mapjax._files import replacing
 from mapjax.models.config import RainHazeConfig
 from mapjax.models.rainhaze import RainHaze
 
@@ -30,15 +29,8 @@ def save(model: RainHaze, path: str | Path, *, metadata: dict[str, str] | None =
         for name, value in _parameters(model).items()
     }
     header = {"format": FORMAT, "config": model.config.to_json(), **(metadata or {})}
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(to_bytes(tensors, metadata=header))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(Path(path)) as file:
+        file.write(to_bytes(tensors, metadata=header))
 
 
 def load(model: str | Path = "rainhaze-s", *, dtype: str | None = None) -> RainHaze:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import struct
-import uuid
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from mapjax._files import replacing
 from mapjax.restore import sixteen_bits
 from mapjax.restore.errors import PictureError, reason_of
 from mapjax.restore.photo import Photo
@@ -54,7 +54,7 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> tuple[str, ...]:
         photo, notes = photo.opaque(), (*notes, "alpha flattened on white: JPEG has none")
     if photo.bits == 16 and suffix in (".jpg", ".jpeg", ".webp"):
         photo, notes = photo.eight_bits(), (*notes, f"rounded to 8 bits for {suffix}")
-    with replacing(path) as file:
+    with replacing_picture(path) as file:
         if photo.bits == 16:
             _write_sixteen_bits(path, file, photo, suffix)
         else:
@@ -63,21 +63,15 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes the place of `path` when all went well, and else vanishes."""
-    # Not tempfile: its files are readable by their owner alone, whatever the umask says.
-    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+def replacing_picture(path: Path) -> Iterator[BinaryIO]:
+    """`replacing`, with errors that say which file could not be written and why."""
     try:
-        with open(temporary, "xb") as file:
+        with replacing(path) as file:
             yield file
-        os.replace(temporary, path)
     except PermissionError as error:
         raise PictureError(path, "cannot be written: no permission") from error
     except OSError as error:
         raise PictureError(path, f"cannot be written: {reason_of(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _without_single_channel(pixels):
