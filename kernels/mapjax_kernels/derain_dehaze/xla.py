@@ -1,9 +1,8 @@
 """The operation in plain JAX, in a form that XLA fuses: forward, and gradient in gather form.
 
 What costs is memory, not arithmetic: there are as many planes of weights as taps. So they are never
-stored. Every result is a sum over the taps that recomputes the weights it needs. XLA turns several
-taps into one loop over pixels, in vector registers and on all cores; a loop over such groups keeps
-the program small.
+stored: every pass over the taps recomputes them. A pass takes the taps in groups of about nine,
+whose weights stay in the cache, and which XLA fuses into a few loops over pixels on all cores.
 
 Everything is in planes. With a stride, pixels are sorted by their column modulo the stride (their
 phase): all pixels of a phase lie alike between two columns of the grid, so that interpolation is a
@@ -25,6 +24,7 @@ import numpy as np
 
 Index = int | jax.Array  # known when traced, or only in the loop
 Offset = tuple[Index, Index]
+GROUP = 9
 
 
 def forward(
@@ -82,13 +82,15 @@ def gradient(
         [layout.split(h) for h in inner],
         layout.split(mean),
         layout.split(log_total, outside=jnp.inf),  # no weight outside
+        layout.split(layout.merge(layout.over_phases(lambda phase: slope.read(0, phase)))),
     )
+    d_logits, d_slope = _to_coefficients(layout, pixels, logits, upstream)
     order = _reading_order(offsets, layout.width)
     given = sorted(range(len(order)), key=order.__getitem__)
     cotangents = (
-        jnp.stack(_to_image(layout, pixels, logits, slope, upstream), -1),
-        _permute(_to_logits(layout, pixels, logits, slope, upstream), given),
-        _to_slope(layout, pixels, logits, slope, upstream),
+        jnp.stack(_to_image(layout, pixels, logits, upstream), -1),
+        _permute(d_logits, given),
+        d_slope,
         _to_grid(layout, layout.split(d_veil, halo=False)),
         jnp.stack(d_airlight, -1),
     )
@@ -204,9 +206,10 @@ class _Layout:
     def over_taps(self, combine: Callable, initial: Any, term: Callable[[_Tap], Any]) -> Any:
         """`term` of all taps combined, some in each pass over the pixels."""
         taps = len(self.offsets)
-        # About nine: fewer, and the sums go to memory and back more often; more, and the program
-        # takes longer to compile than it saves.
-        passes = max(round(taps / 9), min(taps, 2))
+        # About nine: with fewer the sums go to memory and back more often, with more the weights of
+        # one pass do not stay in the cache. Never all in one pass: XLA would see through the loop,
+        # and compute the sums anew wherever they are used.
+        passes = max(round(taps / GROUP), min(taps, 2))
         size = taps // passes
         groups = jax.tree.map(lambda leaf: leaf[: passes * size].reshape(passes, size), self.taps)
 
@@ -300,6 +303,7 @@ class _Upstream:
     channels: list[jax.Array]  # cotangent of the filtered picture
     mean: jax.Array  # its product with the filtered picture
     log_total: jax.Array  # of the softmax
+    slope: jax.Array
 
 
 def _filter(
@@ -319,7 +323,7 @@ def _filter(
         largest = layout.over_taps(jnp.maximum, jnp.full_like(s, -jnp.inf), logit)
 
         def weighted(tap: _Tap) -> tuple:
-            weight = _exp(logit(tap) - largest)
+            weight = jnp.exp(logit(tap) - largest)
             sums = [weight * layout.read(c, phase, tap.offset) for c in pixels.channels]
             return weight, sums
 
@@ -332,10 +336,9 @@ def _filter(
 
 
 def _to_image(
-    layout: _Layout, pixels: _Pixels, logits: _Grid, slope: _Grid, upstream: _Upstream
+    layout: _Layout, pixels: _Pixels, logits: _Grid, upstream: _Upstream
 ) -> list[jax.Array]:
     """Cotangents of the channels: a pixel q gathers from the pixels q - o_k that it is a tap of."""
-    slopes = layout.split(layout.merge(layout.over_phases(lambda phase: slope.read(0, phase))))
 
     def body(phase: Index) -> list[jax.Array]:
         luma, own = (
@@ -343,69 +346,48 @@ def _to_image(
             [layout.read(c, phase) for c in pixels.channels],
         )
 
-        def terms(tap: _Tap) -> list[jax.Array]:
+        def terms(tap: _Tap) -> tuple:
             back = (-tap.offset[0], -tap.offset[1])
             read = functools.partial(layout.read, phase=phase, offset=back)
-            s, inner = read(slopes), [read(h) for h in upstream.channels]
+            s, inner = read(upstream.slope), [read(h) for h in upstream.channels]
             logit = logits.read(tap.index, phase, back) + s * luma
-            weight = _exp(logit - read(upstream.log_total))
+            weight = jnp.exp(logit - read(upstream.log_total))
             product = _total(h * x for h, x in zip(inner, own, strict=True))
-            through_luma = s * (product - read(upstream.mean)) * (1 / len(own))
-            return [weight * (h + through_luma) for h in inner]
+            return [weight * h for h in inner], weight * s * (product - read(upstream.mean))
 
-        return layout.over_taps(operator.add, [jnp.zeros_like(luma)] * len(own), terms)
+        zero = jnp.zeros_like(luma)
+        sums, d_luma = layout.over_taps(operator.add, ([zero] * len(own), zero), terms)
+        return [sum_ + d_luma * (1 / len(own)) for sum_ in sums]
 
     return jax.tree.map(layout.merge, layout.over_phases(body))
 
 
-def _to_slope(
-    layout: _Layout, pixels: _Pixels, logits: _Grid, slope: _Grid, upstream: _Upstream
-) -> jax.Array:
-    def body(phase: Index) -> jax.Array:
-        s = slope.read(0, phase)
+def _to_coefficients(
+    layout: _Layout, pixels: _Pixels, logits: _Grid, upstream: _Upstream
+) -> tuple[jax.Array, jax.Array]:
+    """Cotangents of the filter logits and of the slope, a tap at a time.
 
-        def term(tap: _Tap) -> jax.Array:
-            d_logit = _d_logit(layout, pixels, upstream, logits, s, phase, tap)
-            return d_logit * layout.read(pixels.luma, phase, tap.offset)
+    Here the result itself is a plane a tap, so that there is no sum to keep from memory.
+    """
 
-        return layout.over_taps(operator.add, jnp.zeros_like(s), term)
+    def add(d_slope: jax.Array, tap: _Tap) -> tuple[jax.Array, jax.Array]:
+        def d_logit(phase: Index) -> jax.Array:
+            here = functools.partial(layout.read, phase=phase)
+            there = functools.partial(layout.read, phase=phase, offset=tap.offset)
+            logit = logits.read(tap.index, phase) + here(upstream.slope) * there(pixels.luma)
+            weight = jnp.exp(logit + there(pixels.outside) - here(upstream.log_total))
+            product = _total(
+                here(h) * there(x) for h, x in zip(upstream.channels, pixels.channels, strict=True)
+            )
+            return weight * (product - here(upstream.mean))
 
-    return _to_grid(layout, layout.over_phases(body))
+        plane = layout.over_phases(d_logit)
+        lumas = layout.over_phases(lambda phase: layout.read(pixels.luma, phase, tap.offset))
+        return d_slope + plane * lumas, _to_grid(layout, plane)
 
-
-def _to_logits(
-    layout: _Layout, pixels: _Pixels, logits: _Grid, slope: _Grid, upstream: _Upstream
-) -> jax.Array:
-    """A tap at a time: here the result itself is a plane a tap."""
-
-    def plane(tap: _Tap) -> jax.Array:
-        def body(phase: Index) -> jax.Array:
-            s = slope.read(0, phase)
-            return _d_logit(layout, pixels, upstream, logits, s, phase, tap)
-
-        return _to_grid(layout, layout.over_phases(body))
-
-    return jnp.moveaxis(jax.lax.map(plane, layout.taps), 0, 1)
-
-
-def _d_logit(
-    layout: _Layout,
-    pixels: _Pixels,
-    upstream: _Upstream,
-    logits: _Grid,
-    slope: jax.Array,
-    phase: Index,
-    tap: _Tap,
-) -> jax.Array:
-    """Cotangent of the logit of one tap, for all pixels of a phase."""
-    here = functools.partial(layout.read, phase=phase)
-    there = functools.partial(layout.read, phase=phase, offset=tap.offset)
-    logit = logits.read(tap.index, phase) + slope * there(pixels.luma) + there(pixels.outside)
-    weight = _exp(logit - here(upstream.log_total))
-    product = _total(
-        here(h) * there(x) for h, x in zip(upstream.channels, pixels.channels, strict=True)
-    )
-    return weight * (product - here(upstream.mean))
+    initial = jnp.zeros((layout.stride, layout.batch, layout.rows, layout.cells))
+    d_slope, d_logits = jax.lax.scan(add, initial, layout.taps)
+    return jnp.moveaxis(d_logits, 0, 1), _to_grid(layout, d_slope)
 
 
 def _transmission(layout: _Layout, veil: jax.Array, t_min: float) -> tuple[jax.Array, jax.Array]:
@@ -429,7 +411,7 @@ def _to_grid(layout: _Layout, phases: jax.Array) -> jax.Array:
 def _gather_cells(phases: list[jax.Array], axis: int) -> jax.Array:
     """Along one axis, what each cell takes part in: its own pixels and those of its neighbours."""
     before, own, after = (
-        _total(share * phase for share, phase in zip(shares, phases, strict=True))
+        _total(share * phase for share, phase in zip(shares, phases, strict=True) if share)
         for shares in _shares(len(phases))
     )
 
@@ -468,28 +450,3 @@ def _total(terms: Iterable[jax.Array]) -> jax.Array:
 
 def _divide_up(a: int, b: int) -> int:
     return -(-a // b)
-
-
-@jax.custom_jvp
-def _exp(x: jax.Array) -> jax.Array:
-    """e**x for x <= 0, accurate to 2 units in the last place, and 0 below -87.7.
-
-    XLA never repeats what it holds for expensive, such as its own exponential: it would store it
-    for the next sum, a plane for each tap. This is Cephes' expf: e**x = 2**n * e**r.
-    """
-    x = jnp.maximum(x, -88.0)
-    n = jnp.floor(x * 1.44269504 + 0.5)
-    r = (x - n * 0.693359375) + n * 2.12194440e-4
-    polynomial = functools.reduce(
-        lambda sum_, coefficient: sum_ * r + coefficient,
-        (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
-        1.9875691500e-4,
-    )
-    exponent = jax.lax.shift_left(n.astype(jnp.int32) + 127, jnp.int32(23))  # 0 for n = -127
-    return (polynomial * r * r + r + 1) * jax.lax.bitcast_convert_type(exponent, jnp.float32)
-
-
-@_exp.defjvp
-def _exp_jvp(primals: tuple, tangents: tuple) -> tuple:
-    value = _exp(*primals)
-    return value, value * tangents[0]
