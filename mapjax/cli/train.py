@@ -4,7 +4,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+
+if TYPE_CHECKING:
+    from mapjax.train import TrainSettings
+
+_EXTRA = ("optax", "orbax")
 
 _DESCRIPTION = """Train a model that takes rain and haze out of pictures.
 
@@ -15,11 +20,33 @@ replace single ones."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `mapjax train` with these arguments and return the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        from mapjax.train import TrainingError, load_data, train
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        return _fail(f"{error.name} is missing; pip install 'mapjax[train]' brings it")
+
+    from mapjax.cli._compilation_cache import keep_compiled_programs
+
+    try:
+        settings, resume = _parse(argv)
+        data = load_data(settings)
+    except (TrainingError, OSError, ValueError) as error:
+        return _fail(error)
+    keep_compiled_programs()
+    try:
+        train(settings, data=data, resume=resume)
+    except (TrainingError, OSError) as error:
+        return _fail(error)
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> "tuple[TrainSettings, bool]":
     import tyro
 
-    from mapjax.train import TrainingError, TrainSettings, train
-
-    argv = list(sys.argv[1:] if argv is None else argv)
+    from mapjax.train import TrainSettings
 
     def command(
         settings: Annotated[TrainSettings, tyro.conf.arg(name="")],
@@ -34,19 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         """
         return settings, resume
 
-    try:
-        saved = _saved_settings(argv)
-        if saved is not None:
-            settings = TrainSettings.read(saved)
-            command.__defaults__ = (settings,)
-        settings, resume = tyro.cli(
-            command, prog="mapjax train", description=_DESCRIPTION, args=argv
-        )
-        train(settings, resume=resume)
-    except (TrainingError, OSError, ValueError) as error:
-        print(f"mapjax train: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if (saved := _saved_settings(argv)) is not None:
+        command.__defaults__ = (TrainSettings.read(saved),)
+    return tyro.cli(command, prog="mapjax train", description=_DESCRIPTION, args=argv)
+
+
+def _fail(reason: object) -> int:
+    print(f"mapjax train: {reason}", file=sys.stderr)
+    return 1
 
 
 def _saved_settings(argv: Sequence[str]) -> Path | None:

@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,8 @@ from orbax.checkpoint.checkpoint_managers import (
     BestN,
     LatestN,
 )
+
+from mapjax.train.errors import TrainingError
 
 Tree = TypeVar("Tree")
 
@@ -73,19 +77,30 @@ class Checkpoints:
             like: a state of the same structure; of its leaves only shape and dtype are looked at.
 
         Raises:
-            RuntimeError: there are checkpoints, but none can be read into `like`.
+            TrainingError: there are checkpoints, but none can be read into `like`.
         """
-        failures = []
+        failures = {}
         for step in reversed(self.steps()):
             try:
-                return self._restore(step, like)
+                state = self._restore(step, like)
             except Exception as error:  # Orbax and TensorStore raise many kinds
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                logger.warning("checkpoint %d cannot be read and is left out: %s", step, reason)
-                failures.append(f"{step} ({reason})")
+                failures[step] = f"{type(error).__name__}: {error}".splitlines()[0]
+            else:
+                self._set_aside(failures)
+                return state
         if failures:
-            raise RuntimeError(f"{self.folder}: no checkpoint can be read: {'; '.join(failures)}")
+            reasons = "; ".join(f"{step} ({reason})" for step, reason in failures.items())
+            raise TrainingError(f"{self.folder}: no checkpoint can be read: {reasons}")
         return None
+
+    def _set_aside(self, failures: Mapping[int, str]) -> None:
+        """Take unreadable checkpoints out of the way of those that will be written again."""
+        for step, reason in failures.items():
+            aside = self.folder / f"unreadable-{step}-{time.time_ns()}"
+            (self.folder / str(step)).rename(aside)
+            logger.warning("checkpoint %d cannot be read, now %s: %s", step, aside, reason)
+        if failures:
+            self._manager.reload()
 
     def _restore(self, step: int, like: Tree) -> Tree:
         table = _table(like)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mapjax.train.files import replace_text
 from mapjax.train.step import Metrics
 
 
@@ -40,7 +41,8 @@ class Log:
         self._bar = tqdm(
             initial=first, total=total, unit="step", dynamic_ncols=True, disable=not _on_terminal()
         )
-        self._step, self._every, self._learning_rate = first, every, learning_rate
+        self._first = self._step = first
+        self._every, self._learning_rate = every, learning_rate
         self._losses: list[float] = []
         self._pictures, self._since = 0, time.monotonic()
 
@@ -50,6 +52,8 @@ class Log:
         self._pictures += pictures
         self._step += 1
         self._bar.update()
+        if self._step == self._first + 1:
+            self.resume_clock()  # the first step compiles
         if self._step % self._every:
             return
         finite = [loss for loss in self._losses if loss == loss]
@@ -57,7 +61,7 @@ class Log:
             "loss": sum(finite) / len(finite) if finite else None,
             "gradient_norm": float(metrics.gradient_norm),
             "learning_rate": float(self._learning_rate(self._step - 1)),
-            "pictures_per_second": self._pictures / (time.monotonic() - self._since),
+            "pictures_per_second": self._pictures / max(time.monotonic() - self._since, 1e-9),
             "skipped": int(metrics.skipped),
         }
         self._bar.set_postfix({"loss": record["loss"], "skipped": record["skipped"]})
@@ -111,4 +115,4 @@ def _rewind(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except ValueError:
             continue
-    path.write_text("".join(kept), encoding="utf-8")
+    replace_text(path, "".join(kept))

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +20,14 @@ from mapjax.data import load_depth_scenes, load_streaks
 from mapjax.data.pictures import Pictures, PictureSet, depth_set, load_pictures, prefetch
 from mapjax.models import RainHaze, RainHazeConfig
 from mapjax.train.checkpoint import Checkpoints
+from mapjax.train.errors import TrainingError
+from mapjax.train.files import replace_text
 from mapjax.train.log import Log
+from mapjax.train.objective import make_objective
 from mapjax.train.settings import TrainSettings
 from mapjax.train.step import (
     Batch,
+    Metrics,
     Params,
     TrainState,
     init_state,
@@ -37,10 +41,6 @@ from mapjax.train.validate import Validation
 # Steps that may be under way on the device before the host waits for the oldest one: the device
 # stays busy, and clock and signals are still looked at once a step.
 _IN_FLIGHT = 2
-
-
-class TrainingError(RuntimeError):
-    """A run cannot start or go on, for the reason that the message gives."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,49 +108,54 @@ def train(
     deadline = time.monotonic() + 60 * settings.max_minutes
     output = Path(settings.output)
     data = load_data(settings) if data is None else data
-    checkpoints = Checkpoints(output / "checkpoints", keep=settings.keep)
-    if checkpoints.steps() and not resume:
-        raise TrainingError(
-            f"output: {output} holds a run at step {checkpoints.steps()[-1]} already; "
-            "go on with it (--resume) or choose another folder"
-        )
-
-    graph, params = split(_abstract_model(settings.model))
-    optimizer = make_optimizer(settings)
-    state = checkpoints.restore(jax.eval_shape(partial(init_state, optimizer=optimizer), params))
-    if state is None:
-        state = init_state(split(_initial_model(settings))[1], optimizer)
-    state = jax.device_put(state)
-    first, best = int(state.step), checkpoints.best_psnr()
-    (output / "settings.json").write_text(settings.to_json())
-
-    # What is shipped computes in float32, which runs well anywhere.
-    exported, _ = split(_abstract_model(dataclasses.replace(settings.model, dtype="float32")))
-
     streaks = None if data.streaks is None else jax.device_put(data.streaks)
-    if validate is None and data.validation is not None:
-        validate = Validation(
-            data.validation.pictures, graph, settings.render, streaks=data.streaks
-        )
 
     def make_batch(step: int) -> Batch:
         batch, patch = settings.stage(step)
         clean, depth = data.pictures.batch(step, batch=batch, patch=patch)
         return Batch(clean, depth, streaks)
 
-    run_step = make_step(graph, optimizer, settings)
-    key = jax.random.key(settings.seed)
-    batches = prefetch(make_batch, range(first, settings.total_steps), workers=settings.workers)
-    in_flight = deque()
-    log = Log(
-        output / "log.jsonl",
-        first=first,
-        total=settings.total_steps,
-        every=settings.log_every,
-        learning_rate=learning_rate(settings),
-    )
-    with log, _stop_on_signal() as stop:
+    with ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            closing(Checkpoints(output / "checkpoints", keep=settings.keep))
+        )
+        _check_output(output, checkpoints, settings, resume=resume)
+        graph, params = split(_abstract_model(settings.model))
+        optimizer = make_optimizer(settings)
+        like = jax.eval_shape(partial(init_state, optimizer=optimizer), params)
+        state = checkpoints.restore(like)
+        if state is None:
+            state = init_state(split(_initial_model(settings))[1], optimizer)
+        state = jax.device_put(state)
+        first, best = int(state.step), checkpoints.best_psnr()
+        replace_text(output / "settings.json", settings.to_json())
+
+        # What is shipped computes in float32, which runs well anywhere.
+        exported, _ = split(_abstract_model(dataclasses.replace(settings.model, dtype="float32")))
+        if validate is None and data.validation is not None:
+            validate = Validation(
+                data.validation.pictures, graph, settings.render, streaks=data.streaks
+            )
+        run_step = make_step(make_objective(graph, settings), optimizer, settings)
+        key = jax.random.key(settings.seed)
+
+        log = stack.enter_context(
+            Log(
+                output / "log.jsonl",
+                first=first,
+                total=settings.total_steps,
+                every=settings.log_every,
+                learning_rate=learning_rate(settings),
+            )
+        )
         log.event(first, "start", _describe(state.params, first, settings))
+        stop = stack.enter_context(_stop_on_signal())
+        batches = stack.enter_context(
+            closing(
+                prefetch(make_batch, range(first, settings.total_steps), workers=settings.workers)
+            )
+        )
+        in_flight = deque()
         for done, batch in enumerate(batches, start=first + 1):
             state, metrics = run_step(state, key, batch)
             in_flight.append((metrics, len(batch.clean)))
@@ -162,27 +167,48 @@ def train(
             while len(in_flight) > (0 if saves else _IN_FLIGHT):
                 metrics, pictures = in_flight.popleft()
                 log.step(metrics, pictures=pictures)
-                _check_finite(int(metrics.skipped_in_a_row), settings)
-            psnr = None
-            if validates:
-                scores = validate(state.ema)
+                _check_finite(metrics, settings)
+            if not saves:
+                continue
+            scores = validate(state.ema) if validates else None
+            # Weights first: killed in between, the resumed run writes them once more.
+            model = nnx.merge(exported, state.ema)
+            mapjax.models.save(model, output / "weights.safetensors")
+            if scores is not None:
                 log.event(done, "validation", scores)
-                psnr = scores["mean"]
-            if saves:
-                # Weights first: killed in between, the resumed run writes them once more.
-                model = nnx.merge(exported, state.ema)
-                mapjax.models.save(model, output / "weights.safetensors")
-                if psnr is not None and psnr > best:
-                    best = psnr
+                if scores["mean"] > best:
+                    best = scores["mean"]
                     mapjax.models.save(model, output / "best.safetensors")
-                checkpoints.save(done, state, psnr=psnr)
-                log.resume_clock()
+            checkpoints.save(done, state, psnr=None if scores is None else scores["mean"])
+            log.resume_clock()
             if stopped and not finished:
                 log.event(done, "stopped", {"to go on": "--resume"})
                 break
-    batches.close()
-    checkpoints.close()
     return state
+
+
+def _check_output(
+    output: Path, checkpoints: Checkpoints, settings: TrainSettings, *, resume: bool
+) -> None:
+    """Keep a run from writing over another one, or from going on as another model."""
+    if not checkpoints.steps():
+        return
+    if not resume:
+        raise TrainingError(
+            f"output: {output} holds a run at step {checkpoints.steps()[-1]} already; "
+            "go on with it (--resume) or choose another folder"
+        )
+    before = TrainSettings.read(output / "settings.json")
+    if _shape(before.model) != _shape(settings.model):
+        raise TrainingError(
+            f"model: the run in {output} trains {before.model}, and cannot go on as "
+            f"{settings.model}; choose another folder"
+        )
+
+
+def _shape(config: RainHazeConfig) -> RainHazeConfig:
+    # A run may change what it computes in, which is no part of its parameters.
+    return dataclasses.replace(config, dtype="float32")
 
 
 def _abstract_model(config: RainHazeConfig) -> RainHaze:
@@ -193,11 +219,13 @@ def _abstract_model(config: RainHazeConfig) -> RainHaze:
 def _initial_model(settings: TrainSettings) -> RainHaze:
     if settings.init is None:
         return RainHaze(settings.model, rngs=nnx.Rngs(settings.seed))
-    model = mapjax.models.load(settings.init, dtype=settings.model.dtype)
+    try:
+        model = mapjax.models.load(settings.init, dtype=settings.model.dtype)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"init: {error}") from error
     if model.config != settings.model:
         raise TrainingError(
-            f"init: {settings.init} holds a model of another shape: {model.config}, "
-            f"and the settings ask for {settings.model}"
+            f"init: {settings.init} holds {model.config}, and the settings ask for {settings.model}"
         )
     return model
 
@@ -210,11 +238,11 @@ def _describe(params: Params, first: int, settings: TrainSettings) -> dict[str, 
     }
 
 
-def _check_finite(skipped_in_a_row: int, settings: TrainSettings) -> None:
-    if skipped_in_a_row >= settings.max_skipped:
+def _check_finite(metrics: Metrics, settings: TrainSettings) -> None:
+    if (skipped := int(metrics.skipped_in_a_row)) >= settings.max_skipped:
         raise TrainingError(
-            f"the last {skipped_in_a_row} updates were not finite and were skipped; "
-            "lower the learning rate, or resume in float32"
+            f"the last {skipped} updates were not finite and were skipped; "
+            "resume with a lower learning rate, or in float32"
         )
 
 

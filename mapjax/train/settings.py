@@ -86,6 +86,10 @@ class TrainSettings:
     """Weight of the absolute error between spectra."""
     log_mse: float = 0.0
     """Weight of the logarithm of the squared error of each picture (PSNR as a loss)."""
+    transmission: float = 0.2
+    """Weight of the absolute error of the predicted transmission."""
+    airlight: float = 0.2
+    """Weight of the absolute error of the predicted airlight."""
 
     seed: int = 0
     """The start of all randomness: initial weights, batches, rain and haze."""
@@ -118,7 +122,8 @@ class TrainSettings:
         for name in ("learning_rate", "clip", "max_minutes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0, got {getattr(self, name)}")
-        for name in ("final_learning_rate", "weight_decay", "charbonnier", "fourier", "log_mse"):
+        weights = ("charbonnier", "fourier", "log_mse", "transmission", "airlight")
+        for name in ("final_learning_rate", "weight_decay", *weights):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: must be >= 0, got {getattr(self, name)}")
         for name in ("beta1", "beta2", "ema_decay", "depth_share"):

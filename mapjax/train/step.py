@@ -10,8 +10,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int32, UInt8
 
-from mapjax.data import render
-from mapjax.train import losses
+from mapjax.data import Rendered, render
 from mapjax.train.settings import TrainSettings
 
 Params = dict[Any, Any]
@@ -96,32 +95,18 @@ def init_state(params: Params, optimizer: optax.GradientTransformation) -> Train
     )
 
 
-def restoration_loss(
-    restored: losses.Images, target: losses.Images, settings: TrainSettings
-) -> Float[Array, ""]:
-    """The weighted sum of the losses that have a weight."""
-    terms = (
-        (settings.charbonnier, losses.charbonnier),
-        (settings.fourier, losses.fourier_l1),
-        (settings.log_mse, losses.log_mse),
-    )
-    restored = restored.astype(jnp.float32)
-    return sum(weight * loss(restored, target) for weight, loss in terms if weight > 0)
-
-
 def make_step(
-    graph: nnx.GraphDef, optimizer: optax.GradientTransformation, settings: TrainSettings
+    objective: Callable[[Params, Rendered], Float[Array, ""]],
+    optimizer: optax.GradientTransformation,
+    settings: TrainSettings,
 ) -> Callable[[TrainState, Array, Batch], tuple[TrainState, Metrics]]:
     """Compile `step(state, key, batch) -> (state, metrics)`; the state passed in is donated.
 
-    The step draws rain and haze over the clean batch, restores it, and moves the parameters and
-    their average. Its randomness is `fold_in(key, state.step)`, so it depends on its arguments
-    alone. Nothing in it knows of devices: with a batch sharded over a mesh and a replicated state
-    it is data parallel.
+    The step draws rain and haze over the clean batch, and moves the parameters down the gradient of
+    `objective(params, rendered)` and their average after them. Its randomness is
+    `fold_in(key, state.step)`, so it depends on its arguments alone. Nothing in it knows of
+    devices: with a batch sharded over a mesh and a replicated state it is data parallel.
     """
-
-    def loss_of(params: Params, observed: losses.Images, clean: losses.Images) -> Array:
-        return restoration_loss(nnx.merge(graph, params)(observed), clean, settings)
 
     def step(state: TrainState, key: Array, batch: Batch) -> tuple[TrainState, Metrics]:
         rendered = render(
@@ -131,16 +116,14 @@ def make_step(
             streaks=batch.streaks,
             depth=batch.depth,
         )
-        loss, gradient = jax.value_and_grad(loss_of)(
-            state.params, rendered.observed, rendered.clean
-        )
+        loss, gradient = jax.value_and_grad(objective)(state.params, rendered)
         updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         # Early averages forget fast, or the initial weights would linger for 1 / (1 - decay) steps.
         decay = jnp.minimum(settings.ema_decay, (1 + state.step) / (10 + state.step))
         metrics = Metrics(
             loss=loss,
-            gradient_norm=optax.global_norm(gradient),
+            gradient_norm=optax.tree.norm(gradient),
             skipped=new_optimizer.total_notfinite,
             skipped_in_a_row=new_optimizer.notfinite_count,
         )

@@ -1,0 +1,65 @@
+"""What a `RainHaze` network is trained for: the clean picture, and the weather in front of it."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from mapjax.data import Rendered
+from mapjax.models import Coefficients
+from mapjax.train import losses
+from mapjax.train.settings import TrainSettings
+from mapjax.train.step import Params
+
+
+def make_objective(
+    graph: nnx.GraphDef, settings: TrainSettings
+) -> Callable[[Params, Rendered], Float[Array, ""]]:
+    """The loss of a model's parameters on rendered pictures."""
+
+    def objective(params: Params, rendered: Rendered) -> Float[Array, ""]:
+        model = nnx.merge(graph, params)
+        predicted = model.predict(rendered.observed)
+        restored = model.apply(rendered.observed, predicted)
+        loss = restoration_loss(restored, rendered.clean, settings)
+        if settings.transmission or settings.airlight:
+            loss = loss + physics_loss(predicted, rendered, settings)
+        return loss
+
+    return objective
+
+
+def restoration_loss(
+    restored: losses.Images, target: losses.Images, settings: TrainSettings
+) -> Float[Array, ""]:
+    """The weighted sum of the losses that have a weight."""
+    terms = (
+        (settings.charbonnier, losses.charbonnier),
+        (settings.fourier, losses.fourier_l1),
+        (settings.log_mse, losses.log_mse),
+    )
+    restored = restored.astype(jnp.float32)
+    return sum(weight * loss(restored, target) for weight, loss in terms if weight > 0)
+
+
+def physics_loss(
+    predicted: Coefficients, rendered: Rendered, settings: TrainSettings
+) -> Float[Array, ""]:
+    """The weighted errors of the transmission and of the airlight against what was rendered.
+
+    Rendered pictures come with both. Telling the network spares it from finding out through the
+    restored picture, where the gradient vanishes as the veil gets thin or dense. The airlight
+    counts as far as there is a veil to see it by.
+    """
+    t = jax.nn.sigmoid(predicted.transmission_logit)
+    (height, width), (rows, columns) = rendered.clean.shape[1:3], t.shape[1:]
+    stride = predicted.residual.shape[1] // rows
+    beyond = ((0, 0), (0, rows * stride - height), (0, columns * stride - width))
+    truth = jnp.pad(rendered.transmission[..., 0], beyond, mode="edge")
+    truth = truth.reshape(-1, rows, stride, columns, stride).mean((2, 4))
+    veil = 1 - truth.mean((1, 2))
+    airlight = jnp.mean(veil[:, None] * jnp.abs(predicted.airlight - rendered.airlight))
+    transmission = jnp.mean(jnp.abs(t - truth))
+    return settings.transmission * transmission + settings.airlight * airlight

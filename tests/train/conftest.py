@@ -1,0 +1,96 @@
+"""A run small enough to be repeated: four little pictures, a network of a few thousand numbers."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from mapjax.models import RainHaze, RainHazeConfig, save
+from mapjax.train import TrainSettings
+
+MODEL = RainHazeConfig(
+    stride=8,
+    widths=(8,),
+    blocks=(1,),
+    dilations=(1,),
+    glance_size=16,
+    glance_width=8,
+    glance_blocks=1,
+)
+
+
+@pytest.fixture(autouse=True)
+def _optax_promotes() -> Iterator[None]:
+    """Optax raises decays to the power of integer counts, which strict promotion forbids."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Programs compiled once serve every test, and the processes that tests start."""
+    folder = tmp_path_factory.mktemp("compiled")
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = [getattr(jax.config, name) for name in names]
+    jax.config.update(names[0], str(folder))
+    jax.config.update(names[1], 0.0)
+    yield folder
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="session")
+def clean_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of smooth colours with a few sharp edges."""
+    folder = tmp_path_factory.mktemp("clean")
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+        picture = np.array(small.resize((48, 40), Image.Resampling.BICUBIC))
+        picture[10:20, 8 * index : 8 * index + 12] = rng.integers(0, 256, 3)
+        Image.fromarray(picture).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def initial_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights drawn with NumPy: the initialisers of a network are compiled one by one."""
+    path = tmp_path_factory.mktemp("initial") / "weights.safetensors"
+    graph, shapes = nnx.split(nnx.eval_shape(lambda: RainHaze(MODEL, rngs=nnx.Rngs(0))))
+    rng = np.random.default_rng(0)
+    draw = lambda x: rng.normal(0.0, 0.05, x.shape).astype(np.float32)  # noqa: E731
+    save(nnx.merge(graph, jax.tree.map(draw, shapes)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def settings(
+    clean_folder: Path, initial_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., TrainSettings]:
+    """Settings of the small run in a folder of its own, any of them replaced.
+
+    Runs that differ in what they write and when share one compiled step.
+    """
+
+    def make(**changes: Any) -> TrainSettings:
+        values = {
+            "output": str(tmp_path_factory.mktemp("run")),
+            "clean": (str(clean_folder),),
+            "init": str(initial_weights),
+            "model": MODEL,
+            "steps": (6,),
+            "batch": (2,),
+            "patch": (16,),
+            "warmup_steps": 2,
+            "log_every": 2,
+            "validate_every": 100,
+            "checkpoint_every": 2,
+        }
+        return TrainSettings(**{**values, **changes})
+
+    return make

@@ -1,0 +1,109 @@
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+from mapjax.train import TrainingError
+from mapjax.train.checkpoint import Checkpoints
+
+
+def state_of(value):
+    params = {"layer": {0: jnp.full((3, 2), value), 1: jnp.full((2,), value)}}
+    return jnp.int32(value), params, optax.adam(1e-3).init(params)
+
+
+LIKE = jax.eval_shape(lambda: state_of(0.0))
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    opened = Checkpoints(tmp_path / "checkpoints", keep=2)
+    yield opened
+    opened.close()
+
+
+def test_keeps_the_newest_and_the_best(checkpoints):
+    for step, psnr in {1: 20.0, 2: 30.0, 3: 25.0, 4: None, 5: None}.items():
+        checkpoints.save(step, state_of(float(step)), psnr=psnr)
+    assert checkpoints.steps() == [2, 4, 5]
+    assert checkpoints.best_psnr() == 30.0
+    again = Checkpoints(checkpoints.folder)
+    assert again.steps() == [2, 4, 5]
+    assert again.best_psnr() == 30.0
+    chex.assert_trees_all_equal(again.restore(LIKE), state_of(5.0))
+    again.close()
+
+
+def test_nothing_saved_nothing_restored(checkpoints):
+    assert checkpoints.steps() == []
+    assert checkpoints.restore(LIKE) is None
+    assert checkpoints.best_psnr() == -math.inf
+
+
+def test_damaged_checkpoint_is_set_aside(checkpoints, caplog):
+    for step in (1, 2):
+        checkpoints.save(step, state_of(float(step)))
+    for path in (checkpoints.folder / "2").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:7])
+    chex.assert_trees_all_equal(checkpoints.restore(LIKE), state_of(1.0))
+    assert "checkpoint 2 cannot be read" in caplog.text
+    checkpoints.save(2, state_of(2.5))  # the run gets there again
+    chex.assert_trees_all_equal(checkpoints.restore(LIKE), state_of(2.5))
+
+
+def test_state_of_another_shape_is_refused_and_left_alone(checkpoints):
+    checkpoints.save(1, state_of(1.0))
+    other = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*x.shape, 5), x.dtype), LIKE)
+    with pytest.raises(TrainingError, match="no checkpoint can be read: 1 "):
+        checkpoints.restore(other)
+    chex.assert_trees_all_equal(checkpoints.restore(LIKE), state_of(1.0))
+
+
+WRITER = """
+import sys
+import numpy as np
+from mapjax.train.checkpoint import Checkpoints
+
+checkpoints = Checkpoints(sys.argv[1], keep=2)
+print("ready", flush=True)
+for step in range(1, 10_000):
+    checkpoints.save(step, {"a": np.full((400, 1000), step, "f4"), "b": np.full(7, step, "f4")})
+"""
+
+
+def test_killed_while_writing(tmp_path):
+    """Killed in the middle of a write, the checkpoint before it is there and whole."""
+    folder = tmp_path / "checkpoints"
+    like = {"a": jax.ShapeDtypeStruct((400, 1000), "f4"), "b": jax.ShapeDtypeStruct((7,), "f4")}
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout.readline() == "ready\n"
+        wait_for(lambda: (folder / "3").exists(), writer)
+        # Orbax writes into a folder of another name: it is there in the middle of a write only.
+        wait_for(lambda: any("tmp" in path.name for path in folder.glob("*")), writer)
+        writer.send_signal(signal.SIGKILL)
+    checkpoints = Checkpoints(folder)
+    last = checkpoints.steps()[-1]
+    assert last >= 3
+    found = checkpoints.restore(like)
+    checkpoints.close()
+    assert (found["a"] == last).all()
+    assert (found["b"] == last).all()
+
+
+def wait_for(happened, process):
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        os.sched_yield()

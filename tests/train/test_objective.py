@@ -1,0 +1,70 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mapjax.data import Rendered
+from mapjax.models import Coefficients
+from mapjax.train.objective import physics_loss, restoration_loss
+
+
+def test_loss_is_the_weighted_sum(settings):
+    rng = np.random.default_rng(0)
+    pair = jnp.asarray(rng.random((2, 1, 8, 8, 3), np.float32))
+    names = ("charbonnier", "fourier", "log_mse")
+    single = {
+        name: restoration_loss(*pair, settings(**{n: float(n == name) for n in names}))
+        for name in names
+    }
+    chosen = settings(charbonnier=2.0, fourier=0.5, log_mse=0.25)
+    expected = 2 * single["charbonnier"] + 0.5 * single["fourier"] + 0.25 * single["log_mse"]
+    assert restoration_loss(*pair, chosen) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.fixture
+def weather():
+    """Coefficients on a grid of stride 4, and pictures whose weather is exactly what they say."""
+    rng = np.random.default_rng(0)
+    logit = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    airlight = rng.random((2, 3), np.float32)
+    predicted = Coefficients(
+        filter_logits=jnp.zeros((2, 9, 3, 4)),
+        luma_slope=jnp.zeros((2, 3, 4)),
+        transmission_logit=jnp.asarray(logit),
+        airlight=jnp.asarray(airlight),
+        residual=jnp.zeros((2, 12, 16, 3)),
+    )
+    transmission = (1 / (1 + np.exp(-logit))).repeat(4, 1).repeat(4, 2)[..., None]
+    clean = jnp.zeros((2, 12, 16, 3))
+    return predicted, Rendered(clean, clean, clean, jnp.asarray(transmission), airlight)
+
+
+def test_weather_that_is_right_costs_nothing(weather, settings):
+    assert physics_loss(*weather, settings()) == pytest.approx(0, abs=1e-6)
+
+
+def test_weather_that_is_wrong_costs_its_error(weather, settings):
+    predicted, rendered = weather
+    chosen = settings(transmission=2.0, airlight=3.0)
+    thinner = rendered._replace(transmission=rendered.transmission - 0.1)
+    assert physics_loss(predicted, thinner, chosen) == pytest.approx(0.2, rel=1e-4)
+    darker = rendered._replace(airlight=rendered.airlight - 0.1)
+    veil = 1 - rendered.transmission.mean((1, 2, 3))
+    expected = 0.3 * float(veil.mean())
+    assert physics_loss(predicted, darker, chosen) == pytest.approx(expected, rel=1e-4)
+
+
+def test_picture_may_end_within_a_cell(weather, settings):
+    predicted, rendered = weather
+    # Nothing but the first pixels of the last cells is left, and each cell is of one value.
+    cut = Rendered(
+        *(part[:, :9, :13] for part in rendered[:4]),
+        rendered.airlight,
+    )
+    assert physics_loss(predicted, cut, settings()) == pytest.approx(0, abs=1e-6)
+
+
+def test_airlight_of_a_picture_without_haze_counts_for_nothing(weather, settings):
+    predicted, rendered = weather
+    clear = rendered._replace(transmission=jnp.ones_like(rendered.transmission))
+    chosen = settings(transmission=0.0, airlight=1.0)
+    assert physics_loss(predicted, clear, chosen) == 0

@@ -1,0 +1,155 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from mapjax.data import Rendered
+from mapjax.train import step as step_module
+from mapjax.train.losses import charbonnier
+from mapjax.train.step import (
+    Batch,
+    init_state,
+    learning_rate,
+    make_optimizer,
+    make_step,
+    split,
+)
+
+
+class Affine(nnx.Module):
+    """`scale * image + shift`, a number of each for every channel."""
+
+    def __init__(self):
+        self.scale = nnx.Param(jnp.ones((3,)))
+        self.shift = nnx.Param(jnp.zeros((3,)))
+
+    def __call__(self, image):
+        return image * self.scale[...][None, None, None] + self.shift[...][None, None, None]
+
+
+class Counting(Affine):
+    def __init__(self):
+        super().__init__()
+        self.calls = nnx.Variable(jnp.zeros(()))
+
+
+@pytest.fixture(autouse=True)
+def _simple_weather(monkeypatch):
+    """Half of the contrast and a little noise in place of rain and haze: quick to compile."""
+
+    def render(key, clean, *, settings, streaks, depth):
+        observed = 0.5 * clean + 0.25 + 0.01 * jax.random.normal(key, clean.shape)
+        return Rendered(observed, clean, clean, clean[..., :1], clean[:, 0, 0])
+
+    monkeypatch.setattr(step_module, "render", render)
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    return Batch(clean, np.full((2, 16, 16), np.nan, np.float32), None)
+
+
+def start(settings):
+    graph, params = split(Affine())
+    optimizer = make_optimizer(settings)
+
+    def objective(params, rendered):
+        restored = nnx.merge(graph, params)(rendered.observed)
+        return charbonnier(restored, rendered.clean)
+
+    return make_step(objective, optimizer, settings), init_state(params, optimizer)
+
+
+def test_loss_falls(settings, batch):
+    chosen = settings(steps=(60,), learning_rate=0.05, warmup_steps=0, ema_decay=0.5)
+    step, state = start(chosen)
+    losses = []
+    for _ in range(60):
+        state, metrics = step(state, jax.random.key(0), batch)
+        losses.append(float(metrics.loss))
+    # Twice the contrast is right, up to the noise.
+    assert np.mean(losses[-10:]) < 0.2 * losses[0]
+    np.testing.assert_allclose(state.params["scale"], 2, atol=0.15)
+    assert int(state.step) == 60
+    assert int(metrics.skipped) == 0
+
+
+def test_step_depends_on_its_arguments_alone(settings, batch):
+    step, state = start(settings(warmup_steps=0))
+    copies = [jax.tree.map(jnp.copy, state) for _ in range(3)]
+    one, first = step(copies[0], jax.random.key(0), batch)
+    two, second = step(copies[1], jax.random.key(0), batch)
+    chex.assert_trees_all_equal((one, first), (two, second))
+    later = copies[2]._replace(step=jnp.int32(1))
+    assert float(step(later, jax.random.key(0), batch)[1].loss) != float(first.loss)
+
+
+def test_average_follows_at_its_decay(settings, batch):
+    step, state = start(settings(warmup_steps=0, ema_decay=0.3))
+    expected = jax.tree.map(np.array, state.params)
+    for index in range(5):
+        state, _ = step(state, jax.random.key(0), batch)
+        decay = min(0.3, (1 + index) / (10 + index))
+        expected = jax.tree.map(
+            lambda old, new, d=decay: d * old + (1 - d) * np.array(new), expected, state.params
+        )
+    chex.assert_trees_all_close(state.ema, expected, rtol=1e-5)
+
+
+def test_gradients_that_are_not_finite_move_nothing_and_are_counted(settings, batch):
+    step, state = start(settings(warmup_steps=0))
+    state, _ = step(state, jax.random.key(0), batch)
+    good = jax.tree.map(np.array, state)
+    poisoned = state._replace(params={**state.params, "scale": jnp.full((3,), jnp.nan)})
+    poisoned, metrics = step(poisoned, jax.random.key(0), batch)
+    assert np.isnan(metrics.loss)
+    assert (int(metrics.skipped), int(metrics.skipped_in_a_row)) == (1, 1)
+    np.testing.assert_array_equal(poisoned.params["shift"], good.params["shift"])
+    healed = poisoned._replace(params=good.params, ema=good.ema)
+    healed, metrics = step(healed, jax.random.key(0), batch)
+    assert (int(metrics.skipped), int(metrics.skipped_in_a_row)) == (1, 0)
+    assert (np.array(healed.params["shift"]) != good.params["shift"]).all()
+
+
+def test_gradient_norm_is_reported_before_clipping(settings, batch):
+    # Adam divides a constant factor out again, so it shows in the moments only.
+    step, state = start(settings(clip=1e-3, warmup_steps=0))
+    state, metrics = step(state, jax.random.key(0), batch)
+    moments = optax.tree.get(state.optimizer, "mu")
+    assert float(metrics.gradient_norm) > 0.01
+    assert optax.tree.norm(moments) == pytest.approx((1 - 0.9) * 1e-3, rel=1e-3)
+
+
+def test_learning_rate_rises_then_falls(settings):
+    chosen = settings(steps=(60, 40), learning_rate=0.1, final_learning_rate=0.01, warmup_steps=10)
+    rates = [float(learning_rate(chosen)(step)) for step in range(101)]
+    assert rates[0] == 0
+    assert max(rates) == rates[10] == pytest.approx(0.1)
+    assert rates[55] == pytest.approx(0.055)
+    assert rates[100] == pytest.approx(0.01)
+
+
+def test_batch_sharded_over_devices_gives_the_same_step(settings, batch):
+    devices = jax.devices()
+    if len(devices) < 2:
+        pytest.skip("one device only")
+    mesh = jax.sharding.Mesh(np.array(devices[:2]), ("data",))
+    place = lambda tree, *axes: jax.device_put(  # noqa: E731
+        tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+    )
+    step, state = start(settings(warmup_steps=0))
+    copy = place(jax.tree.map(jnp.copy, state))
+    expected, metrics = step(state, jax.random.key(0), batch)
+    found, sharded = step(copy, place(jax.random.key(0)), place(batch, "data"))
+    assert float(sharded.loss) == pytest.approx(float(metrics.loss), rel=1e-5)
+    chex.assert_trees_all_close(found.params, jax.device_get(expected.params), rtol=1e-5)
+
+
+def test_model_with_a_state_of_its_own_is_refused():
+    with pytest.raises(TypeError, match="variables that are no parameters, in calls"):
+        split(Counting())

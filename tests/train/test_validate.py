@@ -1,0 +1,44 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from mapjax.data import RenderSettings
+from mapjax.train import Validation
+from mapjax.train.step import split
+
+
+class Brighten(nnx.Module):
+    def __init__(self):
+        self.by = nnx.Param(jnp.zeros(()))
+
+    def __call__(self, image):
+        return image + self.by[...][None, None, None, None]
+
+
+@pytest.fixture(scope="module")
+def validation():
+    rng = np.random.default_rng(0)
+    pictures = [
+        Image.fromarray(rng.integers(0, 200, (40, 30 + i, 3), dtype=np.uint8)) for i in range(3)
+    ]
+    graph, params = split(Brighten())
+    return Validation(pictures, graph, RenderSettings(), size=24, batch=2), params
+
+
+def test_scores_of_a_network_that_changes_nothing_are_those_of_the_input(validation):
+    measure, params = validation
+    scores = measure(params)
+    assert scores == pytest.approx(measure.observed(), abs=1e-3)
+    assert scores["both"] < min(scores["rain"], scores["haze"])
+    assert scores["mean"] == pytest.approx((scores["rain"] + scores["haze"] + scores["both"]) / 3)
+    assert all(5 < score < 40 for score in scores.values())
+
+
+def test_scores_repeat_and_follow_the_parameters(validation):
+    measure, params = validation
+    assert measure(params) == measure(params)
+    # Haze is brighter than the picture under it, so darkening helps and brightening hurts.
+    darker, brighter = measure({"by": jnp.float32(-0.1)}), measure({"by": jnp.float32(0.1)})
+    assert darker["haze"] > measure(params)["haze"] > brighter["haze"]
