@@ -58,13 +58,11 @@ def main(arguments: Sequence[str]) -> int:
         _output.say_error("name at least one picture or folder (mapjax restore --help)")
         return 2
     run = _Run(command)
-    try:
-        make_folder(command.output)
-        run.restore_all()
-        if command.json is not None:
-            _output.write_json(run.report(), command.json)
-    except PictureError as error:
-        run.fail(error)
+    for part in (run.restore_all, run.write_report):
+        try:
+            part()
+        except PictureError as error:
+            run.fail(error)
     return 1 if run.errors else 0
 
 
@@ -83,6 +81,7 @@ class _Run:
 
     def restore_all(self) -> None:
         command = self.command
+        make_folder(command.output)
         jobs, errors = plan_jobs(
             command.inputs, command.output, suffix=f".{command.suffix}", compare=command.compare
         )
@@ -155,9 +154,10 @@ class _Run:
         """Where lines for people go: not between the lines of a report."""
         return sys.stderr if str(self.command.json) == "-" else sys.stdout
 
-    def report(self) -> dict[str, Any]:
-        """What `--json` writes."""
-        return {
+    def write_report(self) -> None:
+        if self.command.json is None:
+            return
+        report = {
             "mapjax": __version__,
             "model": self.command.model,
             "pictures": self.done,
@@ -165,6 +165,7 @@ class _Run:
             "seconds": time.perf_counter() - self.started,
             "peak_memory_mib": _peak_memory_mib(),
         }
+        _output.write_json(report, self.command.json)
 
 
 def _side_by_side(before: Photo, after: Photo) -> Photo:

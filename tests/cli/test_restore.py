@@ -163,9 +163,10 @@ def test_a_model_that_cannot_be_loaded(photos, tmp_path, capsys, content):
     path = tmp_path / "model.safetensors"
     if content is not None:
         path.write_bytes(content)
-    arguments = ["--output", str(tmp_path / "out"), "--model", str(path)]
+    arguments = ["--output", str(tmp_path / "out"), "--model", str(path), "--json"]
     assert main(["restore", str(photos), *arguments]) == 1
-    said = capsys.readouterr().err
+    report, said = capsys.readouterr()
+    assert [failure["file"] for failure in json.loads(report)["failures"]] == [str(path)]
     assert said.startswith(f"mapjax: {path}: cannot be loaded: ")
     assert said.count("\n") == 1
     assert _names(tmp_path / "out") == []
