@@ -25,8 +25,7 @@ def save(model: RainHaze, path: str | Path, *, metadata: dict[str, str] | None =
     from safetensors.numpy import save as to_bytes
 
     tensors = {
-        ".".join(map(str, name)): np.asarray(value)
-        for name, value in _parameters(model).items()
+        ".".join(map(str, name)): np.asarray(value) for name, value in _parameters(model).items()
     }
     header = {"format": FORMAT, "config": model.config.to_json(), **(metadata or {})}
     with replacing(Path(path)) as file:
@@ -50,7 +49,7 @@ def load(model: str | Path = "rainhaze-s", *, dtype: str | None = None) -> RainH
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file ({error})") from error
     if header.get("format") != FORMAT:

@@ -66,7 +66,9 @@ class RainHaze(nnx.Module):
         widths, blocks, cell = config.widths, config.blocks, config.stride
 
         def group(level):
-            return nnx.Sequential(*[GatedBlock(widths[level], **kinds) for _ in range(blocks[level])])
+            return nnx.Sequential(
+                *[GatedBlock(widths[level], **kinds) for _ in range(blocks[level])]
+            )
 
         levels = range(len(widths) - 1)
         self.glance = Glancer(config, dtype=dtype, rngs=rngs)

@@ -28,7 +28,13 @@ class GatedBlock(nnx.Module):
     """
 
     def __init__(
-        self, channels: int, *, partial: int = 4, dtype=None, param_dtype=jnp.float32, rngs: nnx.Rngs
+        self,
+        channels: int,
+        *,
+        partial: int = 4,
+        dtype=None,
+        param_dtype=jnp.float32,
+        rngs: nnx.Rngs,
     ):
         if channels % partial:
             raise ValueError(f"GatedBlock: {channels=} must be a multiple of {partial=}")

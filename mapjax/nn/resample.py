@@ -21,7 +21,8 @@ def space_to_depth(x: Float[Array, "*batch height width channels"], block: int):
     *batch, height, width, channels = x.shape
     if height % block or width % block:
         raise ValueError(
-            f"space_to_depth: height and width must be multiples of {block=}, got {height=}, {width=}"
+            f"space_to_depth: height and width must be multiples of {block=}, "
+            f"got {height=}, {width=}"
         )
     x = x.reshape(*batch, height // block, block, width // block, block, channels)
     x = x.swapaxes(-4, -3)

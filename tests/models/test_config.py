@@ -1,6 +1,7 @@
 """Configurations check themselves and survive JSON."""
 
 import pytest
+
 from mapjax.models import NAMED, RainHazeConfig
 
 

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from mapjax.models import RainHaze, RainHazeConfig, load, save
 from safetensors.numpy import save_file
+
+from mapjax.models import RainHaze, RainHazeConfig, load, save
 
 SMALL = RainHazeConfig(stride=2, widths=(8, 8), blocks=(1, 1), glance_width=8)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+
 from mapjax.models import HEADS, RainHaze, RainHazeConfig
 
 SMALL = RainHazeConfig(stride=2, widths=(8, 8), blocks=(1, 2), dilations=(1, 2), glance_width=8)
