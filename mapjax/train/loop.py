@@ -170,7 +170,7 @@ def train(
                 _check_finite(metrics, settings)
             if not saves:
                 continue
-            scores = validate(state.ema) if validates else None
+            scores = validate(state.ema) if validate is not None and validates else None
             # Weights first: killed in between, the resumed run writes them once more.
             model = nnx.merge(exported, state.ema)
             mapjax.models.save(model, output / "weights.safetensors")

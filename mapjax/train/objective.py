@@ -41,7 +41,8 @@ def restoration_loss(
         (settings.log_mse, losses.log_mse),
     )
     restored = restored.astype(jnp.float32)
-    return sum(weight * loss(restored, target) for weight, loss in terms if weight > 0)
+    weighted = (weight * loss(restored, target) for weight, loss in terms if weight > 0)
+    return sum(weighted, start=jnp.zeros(()))
 
 
 def physics_loss(
