@@ -6,6 +6,9 @@ from pathlib import Path
 # An accelerator, where there is one, is shared by the workers of pytest-xdist.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+# The tests compile far more than they compute: without XLA's costly passes they take half the time.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import jax
 import pytest
 
