@@ -154,9 +154,7 @@ class Signature:
                 if parameter.kind is parameter.KEYWORD_ONLY:
                     statics[parameter.name] = parameter
                 elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                    raise TypeError(
-                        f"{str(parameter)!r}: an operation lists every argument by name"
-                    )
+                    raise TypeError(f"*{parameter.name}: an operation names each of its arguments")
                 elif parameter.default is not parameter.empty:
                     raise TypeError(f"array argument {parameter.name!r} cannot have a default")
                 else:

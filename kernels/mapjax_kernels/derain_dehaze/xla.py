@@ -1,7 +1,7 @@
 """The operation in plain JAX, in a form that XLA fuses: forward, and gradient in gather form.
 
 What costs is memory, not arithmetic: there are as many planes of weights as taps. So they are never
-stored: every pass over the taps recomputes them. A pass takes the taps in groups of about nine,
+stored: every pass over the taps recomputes them. A pass takes the taps in groups of about six,
 whose weights stay in the cache, and which XLA fuses into a few loops over pixels on all cores.
 
 Everything is in planes. With a stride, pixels are sorted by their column modulo the stride (their
@@ -24,7 +24,7 @@ import numpy as np
 
 Index = int | jax.Array  # known when traced, or only in the loop
 Offset = tuple[Index, Index]
-GROUP = 9
+GROUP = 6
 
 
 def forward(
@@ -105,7 +105,8 @@ def _prepare(arrays: Sequence[jax.Array], offsets: tuple, stride: int) -> tuple[
     image, logits, slope, veil, colour = (array.astype(jnp.float32) for array in arrays)
     batch = math.prod(image.shape[:-3])
     order = _reading_order(offsets, image.shape[-2])
-    layout = _Layout(batch, *image.shape[-3:-1], stride, tuple(offsets[i] for i in order))
+    height, width = image.shape[-3:-1]
+    layout = _Layout(batch, height, width, stride, tuple(offsets[i] for i in order))
     grid = slope.shape[-2:]
     pixels = _Pixels.of(layout, _channels(image.reshape(batch, *image.shape[-3:])))
     logits = _permute(logits.reshape(batch, len(offsets), *grid), order)
@@ -206,9 +207,9 @@ class _Layout:
     def over_taps(self, combine: Callable, initial: Any, term: Callable[[_Tap], Any]) -> Any:
         """`term` of all taps combined, some in each pass over the pixels."""
         taps = len(self.offsets)
-        # About nine: with fewer the sums go to memory and back more often, with more the weights of
-        # one pass do not stay in the cache. Never all in one pass: XLA would see through the loop,
-        # and compute the sums anew wherever they are used.
+        # With smaller groups the sums go to memory and back more often; larger ones leave the cache
+        # and take long to compile. Never all taps in one: XLA would see through the loop, and
+        # compute the sums anew wherever they are used.
         passes = max(round(taps / GROUP), min(taps, 2))
         size = taps // passes
         groups = jax.tree.map(lambda leaf: leaf[: passes * size].reshape(passes, size), self.taps)
