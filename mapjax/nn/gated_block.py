@@ -40,7 +40,8 @@ class GatedBlock(nnx.Module):
             raise ValueError(f"GatedBlock: {channels=} must be a multiple of {partial=}")
         self.mixed = channels // partial
         kinds = dict(dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-        self.norm = nnx.RMSNorm(channels, **kinds)
+        # Statistics in float32, whatever the activations are.
+        self.norm = nnx.RMSNorm(channels, dtype=jnp.float32, param_dtype=param_dtype, rngs=rngs)
         self.exchange = nnx.Conv(self.mixed, self.mixed, (3, 3), **kinds)
         self.expand = nnx.Linear(channels, 2 * channels, **kinds)
         # Branches that start small: the network begins as a short one.
@@ -54,7 +55,7 @@ class GatedBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "*batch height width channels"]
     ) -> Float[Array, "*batch height width channels"]:
-        normal = self.norm(x)
+        normal = self.norm(x.astype(jnp.float32)).astype(x.dtype)
         mixed, rest = normal[..., : self.mixed], normal[..., self.mixed :]
         mixed = jnp.concatenate([self.exchange(mixed), rest], axis=-1)
         a, b = jnp.split(self.expand(mixed), 2, axis=-1)
