@@ -79,8 +79,6 @@ class ArraySpec:
                 f"{annotation!r}; an option that is not an array is keyword-only, after a *"
             )
         dimensions = tuple(Dimension.parse(text) for text in annotation.dim_str.split())
-        if sum(d.variadic for d in dimensions) > 1:
-            raise ValueError(f"{name!r}: the shape {annotation.dim_str!r} has two variadic parts")
         named = isinstance(annotation.dtypes, tuple | list)  # else: any dtype
         return cls(
             name=name,

@@ -123,8 +123,3 @@ def test_declarations_that_cannot_be_checked():
 
         @op
         def j(x: Float[Array, "n+1"]): ...
-
-    with pytest.raises(ValueError, match="has two variadic parts"):
-
-        @op
-        def k(x: Float[Array, "*a *b"]): ...
