@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from mapjax.models.config import RainHazeConfig
-from mapjax.nn import GatedBlock, space_to_depth
+from mapjax.nn import Conv2d, Dense, GatedBlock, space_to_depth
 
 
 class Glance(NamedTuple):
@@ -32,14 +32,14 @@ class Glancer(nnx.Module):
     def __init__(self, config: RainHazeConfig, *, dtype, rngs: nnx.Rngs):
         width, kinds = config.glance_width, dict(dtype=dtype, rngs=rngs)
         self.size = config.glance_size
-        self.embed = nnx.Conv(12, width, (3, 3), **kinds)
+        self.embed = Conv2d(12, width, (3, 3), **kinds)
         half = config.glance_blocks // 2
         self.before = nnx.Sequential(*[GatedBlock(width, **kinds) for _ in range(half)])
-        self.whole = nnx.Linear(2 * width, width, **kinds)
+        self.whole = Dense(2 * width, width, **kinds)
         self.after = nnx.Sequential(
             *[GatedBlock(width, **kinds) for _ in range(config.glance_blocks - half)]
         )
-        self.airlight = nnx.Linear(
+        self.airlight = Dense(
             2 * width, 3, kernel_init=nnx.initializers.normal(1e-3), dtype=jnp.float32, rngs=rngs
         )
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from mapjax.models.config import RainHazeConfig
 from mapjax.models.glance import Glance, Glancer, look_up
-from mapjax.nn import GatedBlock, depth_to_space, space_to_depth
+from mapjax.nn import Conv2d, Dense, GatedBlock, depth_to_space, space_to_depth
 from mapjax.ops import derain_dehaze, dilated_offsets
 
 
@@ -72,21 +72,21 @@ class RainHaze(nnx.Module):
 
         levels = range(len(widths) - 1)
         self.glance = Glancer(config, dtype=dtype, rngs=rngs)
-        self.stem = nnx.Conv(3 * cell * cell, widths[0], (3, 3), **kinds)
+        self.stem = Conv2d(3 * cell * cell, widths[0], (3, 3), **kinds)
         self.encoder = nnx.Sequential(*[group(level) for level in levels])
         self.down = nnx.Sequential(
-            *[nnx.Linear(4 * widths[level], widths[level + 1], **kinds) for level in levels]
+            *[Dense(4 * widths[level], widths[level + 1], **kinds) for level in levels]
         )
-        self.context = nnx.Linear(config.glance_width, widths[-1], **kinds)
+        self.context = Dense(config.glance_width, widths[-1], **kinds)
         self.middle = group(len(widths) - 1)
         self.up = nnx.Sequential(
-            *[nnx.Linear(widths[level + 1], 4 * widths[level], **kinds) for level in levels]
+            *[Dense(widths[level + 1], 4 * widths[level], **kinds) for level in levels]
         )
         self.decoder = nnx.Sequential(*[group(level) for level in levels])
         # What the pixels are computed from is float32 whatever the activations are.
         small = dict(kernel_init=nnx.initializers.normal(1e-2), dtype=jnp.float32, rngs=rngs)
-        self.coefficients = nnx.Linear(widths[0], config.taps + 2, **small)
-        self.residual = nnx.Linear(widths[0], 3 * cell * cell, **small)
+        self.coefficients = Dense(widths[0], config.taps + 2, **small)
+        self.residual = Dense(widths[0], 3 * cell * cell, **small)
 
     def __call__(
         self,

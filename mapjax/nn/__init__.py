@@ -1,5 +1,7 @@
 """Flax NNX modules over the operations."""
 
+from mapjax.nn.affine import Conv2d as Conv2d
+from mapjax.nn.affine import Dense as Dense
 from mapjax.nn.gated_block import GatedBlock as GatedBlock
 from mapjax.nn.resample import depth_to_space as depth_to_space
 from mapjax.nn.resample import space_to_depth as space_to_depth

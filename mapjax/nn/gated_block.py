@@ -4,6 +4,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from mapjax.nn.affine import Conv2d, Dense
+
 
 class GatedBlock(nnx.Module):
     """A residual block: normalisation, partial 3x3 convolution, gated expansion, projection.
@@ -42,10 +44,10 @@ class GatedBlock(nnx.Module):
         kinds = dict(dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         # Statistics in float32, whatever the activations are.
         self.norm = nnx.RMSNorm(channels, dtype=jnp.float32, param_dtype=param_dtype, rngs=rngs)
-        self.exchange = nnx.Conv(self.mixed, self.mixed, (3, 3), **kinds)
-        self.expand = nnx.Linear(channels, 2 * channels, **kinds)
+        self.exchange = Conv2d(self.mixed, self.mixed, (3, 3), **kinds)
+        self.expand = Dense(channels, 2 * channels, **kinds)
         # Branches that start small: the network begins as a short one.
-        self.project = nnx.Linear(
+        self.project = Dense(
             channels,
             channels,
             kernel_init=nnx.initializers.variance_scaling(0.1, "fan_in", "truncated_normal"),
