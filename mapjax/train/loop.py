@@ -149,6 +149,8 @@ def train(
             )
         )
         log.event(first, "start", _describe(state.params, first, settings))
+        if isinstance(validate, Validation):
+            log.event(first, "input", validate.observed())
         stop = stack.enter_context(_stop_on_signal())
         batches = stack.enter_context(
             closing(

@@ -32,15 +32,21 @@ def _optax_promotes() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Programs compiled once serve every test, and the processes that tests start."""
-    folder = tmp_path_factory.mktemp("compiled")
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = [getattr(jax.config, name) for name in names]
-    jax.config.update(names[0], str(folder))
-    jax.config.update(names[1], 0.0)
-    yield folder
-    for name, value in zip(names, before, strict=True):
+def compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Compile with little effort, once for every test and for the processes that tests start.
+
+    Gives the environment under which a process does the same; equal programs give equal bits.
+    """
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_disable_most_optimizations": True,
+    }
+    before = {name: jax.config.values[name] for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    yield {name.upper(): str(value) for name, value in options.items()}
+    for name, value in before.items():
         jax.config.update(name, value)
 
 

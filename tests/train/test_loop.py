@@ -60,8 +60,7 @@ def test_interrupted_and_resumed_run_equals_a_whole_one(settings, whole):
 
 def test_out_of_time_is_no_loss(settings, whole):
     chosen = settings(max_minutes=1e-9)
-    steps = [int(train(chosen, resume=True).step) for _ in range(2)]
-    assert steps == [1, 2]
+    assert int(train(chosen).step) == 1
     chex.assert_trees_all_equal(train(replace(chosen, max_minutes=60), resume=True), whole[1])
 
 
@@ -115,35 +114,35 @@ def test_truncated_picture_is_named(settings, tmp_path):
         load_data(settings(clean=(str(folder),)))
 
 
-def test_killed_run_resumes_to_the_same_weights(settings, whole, compiled):
-    """SIGKILL at three moments, one of them in the middle of a checkpoint's write."""
+def test_killed_run_resumes_to_the_same_weights(settings, whole, compiling):
+    """SIGKILL in the middle of the first checkpoint's write, and on the way."""
     chosen = settings(checkpoint_every=1)
     output = Path(chosen.output)
     (output / "settings.json").write_text(chosen.to_json())
     checkpoints = output / "checkpoints"
     moments = (
-        lambda: (checkpoints / "1").exists(),
         lambda: any("tmp" in path.name for path in checkpoints.glob("*")),
-        lambda: (checkpoints / "4").exists() or (checkpoints / "5").exists(),
+        lambda: (checkpoints / "3").exists(),
     )
     for reached in moments:
-        with run_in_a_process(output, compiled) as process:
-            deadline = time.monotonic() + 120
-            while not reached() and process.poll() is None:
-                assert time.monotonic() < deadline
+        with run_in_a_process(output, compiling) as process:
+            deadline = time.monotonic() + 300
+            while not reached() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.0005)
             process.send_signal(signal.SIGKILL)
-    chex.assert_trees_all_equal(train(chosen, resume=True), whole[1])
+            assert process.wait() == -signal.SIGKILL
+    resumed = train(chosen, resume=True)
+    assert events(chosen, "start")[-1]["step"] in (2, 3, 4)
+    chex.assert_trees_all_equal(resumed, whole[1])
 
 
-def run_in_a_process(output, compiled):
+def run_in_a_process(output, environment):
     return subprocess.Popen(
         [sys.executable, "-m", "mapjax.cli", "train", "--resume", "--output", str(output)],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
-            "JAX_COMPILATION_CACHE_DIR": str(compiled),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            **environment,
             "JAX_NUM_CPU_DEVICES": str(len(jax.devices())),
         },
         stdout=subprocess.DEVNULL,
