@@ -1,8 +1,7 @@
 """mapjax: operations of your own in JAX, and a layer that takes rain and haze out of a picture."""
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mapjax import data as data
@@ -14,20 +13,26 @@ if TYPE_CHECKING:
     # These two are packages that can be called: `@mj.op` and `mj.restore(image)` work, and so does
     # `mj.restore.measure`, whatever was imported first. A type checker sees the function.
     from mapjax.op import op as op
+    from mapjax.op import using as using
     from mapjax.restore import restore as restore
 
 __version__ = "0.1.0"
 
 _PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "restore", "train"})
+_FUNCTIONS = {"using": "mapjax.op"}
 
-__all__ = sorted({*_PACKAGES, "__version__"})  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted({*_PACKAGES, *_FUNCTIONS, "__version__"})  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     # PEP 562: a package is imported by the first use of its name, with what it needs (JAX, Flax,
     # Optax, Pillow). The import binds the name here, so this runs once a name.
     if name in _PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _FUNCTIONS:
+        function = getattr(importlib.import_module(_FUNCTIONS[name]), name)
+        globals()[name] = function
+        return function
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -25,6 +25,9 @@ from mapjax.op.operation import Operation as Operation
 from mapjax.op.operation import op as op
 from mapjax.op.registry import PLATFORMS as PLATFORMS
 from mapjax.op.registry import Kernel as Kernel
+from mapjax.op.table import Table as Table
+from mapjax.op.using import operations as operations
+from mapjax.op.using import using as using
 
 
 class _Decorator(ModuleType):

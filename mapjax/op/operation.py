@@ -11,6 +11,7 @@ from mapjax.op.constraint import Constraint
 from mapjax.op.gradient import Rule, checked, fill_integers, of_reference, through
 from mapjax.op.registry import Kernel, Registry
 from mapjax.op.signature import Bindings, Signature
+from mapjax.op.using import declare, requested
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,6 +38,7 @@ class Operation(Generic[P, R]):
         # What was checked or built once is looked up: a call in a loop costs microseconds.
         self._check = functools.lru_cache(maxsize=1024)(self._check_call)
         self._transformed = functools.lru_cache(maxsize=1024)(self._transform)
+        declare(self)
 
     def _parse(self, where: Sequence[str]) -> tuple[Constraint, ...]:
         dimensions = (d.name for spec in self.signature.arrays for d in spec.dimensions if d.name)
@@ -47,6 +49,27 @@ class Operation(Generic[P, R]):
             raise ValueError(f"operation {self.name}: {error}") from None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._call(requested(self.name), args, kwargs)
+
+    def with_kernel(self, name: str) -> Callable[P, R]:
+        """This operation, computed by one kernel, whatever `mapjax.using` asks for.
+
+        The kernel runs, or the call is refused with the reason: it never falls back. `"reference"`
+        is plain JAX, its derivatives in forward mode included.
+
+        Raises:
+          ValueError: there is no such kernel; at the call, it does not fit; when a program is
+            lowered, it is for another platform.
+        """
+        self.kernels.require(name)
+
+        @functools.wraps(self.reference)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return self._call(name, args, kwargs)
+
+        return call
+
+    def _call(self, kernel: str | None, args: tuple, kwargs: dict[str, Any]) -> R:
         arrays, options = self.signature.bind(args, kwargs)
         static = tuple((name, type(value), value) for name, value in options.items())
         try:
@@ -55,7 +78,7 @@ class Operation(Generic[P, R]):
             # A static value without a hash cannot be looked up; this says so in plain words.
             self.signature.check_statics(options)
             raise
-        return self._transformed(static)(*arrays)
+        return self._transformed(static, kernel)(*arrays)
 
     def __repr__(self) -> str:
         kernels = (f"{k.name} ({', '.join(k.platforms) or 'any platform'})" for k in self.kernels)
@@ -80,16 +103,20 @@ class Operation(Generic[P, R]):
         name: str | None = None,
         gradient: Rule | None = None,
         fits: Callable[..., str | None] | None = None,
+        partition: bool = False,
     ) -> Callable[[Callable[..., Any]], Kernel]:
         """Register another way to compute the operation: on these platforms or, with none, on any.
 
         Which one runs is settled when the program is lowered for a platform: the first that fits,
         those that name the platform before those that run anywhere, the reference last.
-        `gradient` is the kernel's own form of the gradient rule; `fits` is described at `Kernel`.
+        `gradient` is the kernel's own form of the gradient rule; `fits` and `partition` are
+        described at `Kernel`.
         """
 
         def register(forward: Callable[..., Any]) -> Kernel:
-            kernel = Kernel(self.name, name or forward.__name__, forward, platforms, gradient, fits)
+            kernel = Kernel(
+                self.name, name or forward.__name__, forward, platforms, gradient, fits, partition
+            )
             self._check_parameters(forward, f"kernel {kernel.name!r}")
             if gradient is not None:
                 origin = f"the gradient of kernel {kernel.name!r}"
@@ -118,8 +145,8 @@ class Operation(Generic[P, R]):
                 raise ValueError(f"{self.name} {problem}")
         return bindings
 
-    def _transform(self, static: Static) -> Callable[..., R]:
-        """The operation with its options fixed, as a function that JAX differentiates."""
+    def _transform(self, static: Static, requested: str | None) -> Callable[..., R]:
+        """The operation with its options and choice of kernel fixed, as JAX differentiates it."""
         options = {name: value for name, _, value in static}
 
         @functools.cache
@@ -144,14 +171,14 @@ class Operation(Generic[P, R]):
             return through(own, rule)
 
         def forward(*arrays: jax.Array) -> Any:
-            return self.kernels.choose(arrays, options).run(forward_of, *arrays)
+            return self.kernels.choose(arrays, options, requested).run(forward_of, *arrays)
 
         def backward(residuals: tuple, cotangent: Any) -> tuple:
             arrays = tuple(map(jax.numpy.asarray, residuals))  # JAX may keep a number as it came
-            choice = self.kernels.choose(arrays, options)
+            choice = self.kernels.choose(arrays, options, requested)
             return fill_integers(choice.run(gradient_of, cotangent, *arrays), arrays)
 
-        if self.rule is None and len(self.kernels) == 1:
+        if requested == "reference" or (self.rule is None and len(self.kernels) == 1):
             differentiable = forward  # JAX sees through the reference: forward mode works too
         else:
             # A kernel is opaque to JAX. The rule covers first order; what is beyond differentiates

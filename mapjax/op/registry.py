@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 
+from mapjax.op.refusal import refuse
+
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -16,6 +18,9 @@ class Kernel:
     No `platforms`: it runs anywhere. `fits(*arrays, **static)` returns None, or the reason why this
     kernel does not take the call; it is asked while tracing, so arrays have a shape and a dtype
     but no values.
+
+    `partition`: the compiler cannot split this kernel over the devices of a mesh, as it splits
+    plain JAX, and the frame does it: see `mapjax.op.partition`.
     """
 
     operation: str
@@ -24,6 +29,7 @@ class Kernel:
     platforms: tuple[str, ...] = ()
     gradient: Callable[..., tuple] | None = None
     fits: Callable[..., str | None] | None = None
+    partition: bool = False
 
     def __post_init__(self) -> None:
         unknown = [platform for platform in self.platforms if platform not in PLATFORMS]
@@ -48,15 +54,23 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Choice:
-    """What computes one call: an implementation by platform, and one for all other platforms."""
+    """What computes one call: an implementation by platform, and one for all other platforms.
+
+    With `refused`, a program cannot be lowered for the other platforms, for that reason.
+    """
 
     default: Kernel
     by_platform: dict[str, Kernel]
+    refused: str | None = None
 
     def run(self, part: Callable[[Kernel], Callable[..., Any]], *arrays: Any) -> Any:
         """Call `part` of the kernel of the platform that the program is lowered for."""
         default = part(self.default)
         others = {p: part(kernel) for p, kernel in self.by_platform.items()}
+        if self.refused is not None:
+            return jax.lax.platform_dependent(
+                *arrays, default=lambda *a: refuse(default(*a), self.refused), **others
+            )
         others = {p: function for p, function in others.items() if function is not default}
         if not others:
             return default(*arrays)
@@ -81,10 +95,12 @@ class Registry:
         self._kernels[kernel.name] = kernel
 
     def __getitem__(self, name: str) -> Kernel:
-        if name not in self._kernels:
-            operation = self._kernels["reference"].operation
-            raise KeyError(f"{operation} has no kernel {name!r}; it has {', '.join(self._kernels)}")
+        if name not in self:
+            raise KeyError(self._missing(name))
         return self._kernels[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kernels
 
     def __iter__(self) -> Iterator[Kernel]:
         rank = lambda k: (k.name == "reference", not k.platforms)  # noqa: E731
@@ -93,10 +109,40 @@ class Registry:
     def __len__(self) -> int:
         return len(self._kernels)
 
-    def choose(self, arrays: Sequence[Any], static: dict[str, Any]) -> Choice:
-        """For every platform the first kernel that takes the call."""
+    def choose(
+        self, arrays: Sequence[Any], static: dict[str, Any], requested: str | None = None
+    ) -> Choice:
+        """For every platform the first kernel that takes the call, or the one that is requested.
+
+        Raises:
+          ValueError: the requested kernel does not exist, or does not take the call.
+        """
+        if requested is not None:
+            return self._choose_requested(requested, arrays, static)
 
         def first(platform: str | None) -> Kernel:
             return next(k for k in self if k.refusal(platform, arrays, static) is None)
 
         return Choice(first(None), {platform: first(platform) for platform in PLATFORMS})
+
+    def _choose_requested(self, name: str, arrays: Sequence[Any], static: dict[str, Any]) -> Choice:
+        self.require(name)
+        kernel = self[name]
+        who = f"{kernel.operation}: kernel {name!r} was asked for and"
+        reason = kernel.fits(*arrays, **static) if kernel.fits is not None else None
+        if reason is not None:
+            raise ValueError(f"{who} does not take this call: {reason}")
+        if not kernel.platforms:
+            return Choice(kernel, {})
+        platforms = ", ".join(kernel.platforms)
+        refused = f"{who} runs on {platforms} only, and this program is for another platform"
+        return Choice(self["reference"], dict.fromkeys(kernel.platforms, kernel), refused)
+
+    def require(self, name: str) -> None:
+        """Raise `ValueError` with the list of what there is where there is no such kernel."""
+        if name not in self:
+            raise ValueError(self._missing(name))
+
+    def _missing(self, name: str) -> str:
+        operation = self._kernels["reference"].operation
+        return f"{operation} has no kernel {name!r}; it has {', '.join(self._kernels)}"
