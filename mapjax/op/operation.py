@@ -9,6 +9,7 @@ import jax
 
 from mapjax.op.constraint import Constraint
 from mapjax.op.gradient import Rule, checked, fill_integers, of_reference, through
+from mapjax.op.partition import check_partition, split_forward, split_gradient
 from mapjax.op.registry import Kernel, Registry
 from mapjax.op.signature import Bindings, Signature
 from mapjax.op.using import declare, requested
@@ -118,6 +119,8 @@ class Operation(Generic[P, R]):
                 self.name, name or forward.__name__, forward, platforms, gradient, fits, partition
             )
             self._check_parameters(forward, f"kernel {kernel.name!r}")
+            if partition:
+                check_partition(self.signature, kernel.name)
             if gradient is not None:
                 origin = f"the gradient of kernel {kernel.name!r}"
                 self._check_parameters(gradient, origin, leading="cotangent")
@@ -157,7 +160,7 @@ class Operation(Generic[P, R]):
                 self.signature.check_results(results, bindings, f"kernel {kernel.name!r}")
                 return results
 
-            return forward
+            return split_forward(self.signature, forward) if kernel.partition else forward
 
         rule = functools.partial(self.rule or of_reference(self.reference), **options)
         rule = checked(self.signature, rule, "the gradient rule")
@@ -168,7 +171,7 @@ class Operation(Generic[P, R]):
                 return rule
             own = functools.partial(kernel.gradient, **options)
             own = checked(self.signature, own, f"the gradient of kernel {kernel.name!r}")
-            return through(own, rule)
+            return through(split_gradient(self.signature, own) if kernel.partition else own, rule)
 
         def forward(*arrays: jax.Array) -> Any:
             return self.kernels.choose(arrays, options, requested).run(forward_of, *arrays)
