@@ -1,0 +1,237 @@
+"""Value, forward rule, gradient and its dtype, each at every case."""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+
+from mapjax.op.check.cause import cause_of_cases, cause_of_error
+from mapjax.op.check.compare import Standard, same_bits
+from mapjax.op.check.evaluation import Evaluation, float_positions, say
+from mapjax.op.check.examination import Examination, compare_leaves, result_names, row
+from mapjax.op.check.inputs import Case
+from mapjax.op.check.oracle import float_leaves
+from mapjax.op.check.report import Finding, Row
+from mapjax.op.check.subject import Subject
+
+
+class _Column:
+    """The findings of one check over the cases, with what they tell about the cause."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self._wrong: list[Case] = []
+        self._right: list[Case] = []
+        self._cause = ""
+
+    def ok(self, case: Case) -> None:
+        self._right.append(case)
+        self.findings.append(Finding(str(case), "ok"))
+
+    def wrong(self, case: Case, text: str, cause: str = "") -> None:
+        self._wrong.append(case)
+        self._cause = self._cause or cause
+        self.findings.append(Finding(str(case), "failed", text))
+
+    def skip(self, case: Case, text: str) -> None:
+        self.findings.append(Finding(str(case), "skipped", text))
+
+    def row(self, check: str, subject: Subject) -> Row:
+        where = cause_of_cases(self._wrong, self._right)
+        return row(check, subject, self.findings, "; ".join(filter(None, [self._cause, where])))
+
+
+def basics(exam: Examination, subject: Subject) -> Iterator[Row]:
+    """The rows that need one evaluation a case."""
+    value, forward, gradient, dtype = _Column(), _Column(), _Column(), _Column()
+    for case in exam.plan.cases:
+        refusal = subject.refusal(case.arrays, case.static)
+        if refusal is not None:
+            value.skip(case, f"the kernel does not take it: {refusal}")
+            continue
+        outcome = exam.outcome(subject, case)
+        if outcome.evaluation is None:
+            value.wrong(case, f"it raises {say(outcome.error)}", _cause_of_exception(outcome.error))
+            continue
+        _value(exam, case, outcome.evaluation, value)
+        if not float_positions(case.arrays) or not exam.plan.cotangents(case):
+            continue
+        if outcome.error is not None:
+            _not_differentiated(exam, subject, case, outcome.error, gradient)
+            continue
+        _forward(exam, case, outcome.evaluation, forward)
+        _dtype(exam, case, outcome.evaluation, dtype)
+        _gradient(exam, subject, case, outcome.evaluation, gradient)
+    yield value.row("value", subject)
+    if gradient.findings:
+        yield forward.row("value under differentiation", subject)
+        yield dtype.row("dtype of gradients", subject)
+        yield gradient.row("gradient", subject)
+
+
+def _value(exam: Examination, case: Case, found: Evaluation, column: _Column) -> None:
+    declared = jax.tree.leaves(exam.plan.results(case))
+    names = result_names(len(declared))
+    if len(found.primal) != len(declared):
+        column.wrong(case, f"{len(found.primal)} results, the reference gives {len(declared)}")
+        return
+    for leaf, aval, name in zip(found.primal, declared, names, strict=True):
+        if leaf.dtype != aval.dtype:
+            text = f"{name} has dtype {leaf.dtype}, the reference gives {aval.dtype}"
+            column.wrong(case, text, "a missing .astype at the end")
+            return
+    expected = exam.expected(case)
+    if expected is None:
+        column.skip(case, "the reference gives nothing to compare with")
+        return
+    for number, compared in compare_leaves(found.primal, expected.values, names):
+        cause = ""
+        if compared.found is not None and compared.standard is not None:
+            cause = cause_of_error(compared.found, compared.standard.expected, what="value")
+        column.wrong(case, compared.text, cause)
+        del number
+        return
+    column.ok(case)
+
+
+def _forward(exam: Examination, case: Case, found: Evaluation, column: _Column) -> None:
+    primal = float_leaves(found.primal)
+    expected = exam.expected(case)
+    allowances = _float_standards(expected.values) if expected else [None] * len(primal)
+    names = result_names(len(primal))
+    for name, plain, value, allowance in zip(names, primal, found.value, allowances, strict=True):
+        if value.dtype != plain.dtype:
+            column.wrong(
+                case,
+                f"{name} has dtype {value.dtype} under differentiation and {plain.dtype} without",
+                "the forward rule of a custom_vjp returns another dtype than the primal function",
+            )
+            return
+        if value.shape != plain.shape:
+            column.wrong(
+                case,
+                f"{name} has shape {value.shape} under differentiation and {plain.shape} without",
+                "the forward rule of a custom_vjp returns another shape than the primal function",
+            )
+            return
+        standard = Standard.of(plain, plain.dtype)
+        if allowance is not None and allowance.allowed.shape == plain.shape:
+            allowed = np.maximum(standard.allowed, allowance.allowed)
+            standard = Standard(standard.expected, allowed, allowance.overflowed)
+        difference = standard.difference(value)
+        if difference is not None:
+            column.wrong(
+                case,
+                f"{name} is another value under differentiation than without: {difference}",
+                "the forward rule of a custom_vjp differs from the primal function in value",
+            )
+            return
+    column.ok(case)
+
+
+def _float_standards(standards: Sequence[Standard]) -> list[Standard]:
+    return [s for s in standards if s.expected.dtype.kind in "fc"]
+
+
+def _dtype(exam: Examination, case: Case, found: Evaluation, column: _Column) -> None:
+    positions = float_positions(case.arrays)
+    for position, gradient in zip(positions, found.gradients, strict=True):
+        name, array = exam.names[position], case.arrays[position]
+        if gradient.dtype != array.dtype:
+            column.wrong(
+                case,
+                f"the gradient of {name!r} has dtype {gradient.dtype}; {name!r} has {array.dtype}",
+                f"a cotangent that is computed in {gradient.dtype}: end with .astype({name}.dtype)",
+            )
+            return
+    column.ok(case)
+
+
+def _gradient(
+    exam: Examination, subject: Subject, case: Case, found: Evaluation, column: _Column
+) -> None:
+    expected = exam.expected(case)
+    if expected is None or expected.gradients is None:
+        column.skip(case, "nothing to compare with: no derivative of the reference, many entries")
+        return
+    names = [repr(name) for name in exam.float_names(case)]
+    for number, compared in compare_leaves(found.gradients, expected.gradients, names):
+        cause = ""
+        if compared.found is not None and compared.standard is not None:
+            others = [
+                (name, standard.expected)
+                for i, (name, standard) in enumerate(zip(names, expected.gradients, strict=True))
+                if i != number
+            ]
+            cause = cause_of_error(compared.found, compared.standard.expected, others)
+            cause = cause or _cause_of_constancy(exam, subject, case, number)
+        column.wrong(case, f"gradient of {compared.text}", cause)
+        return
+    column.ok(case)
+
+
+def _cause_of_constancy(exam: Examination, subject: Subject, case: Case, number: int) -> str:
+    """A rule that gives the same at another point, where it should not."""
+    other = exam.plan.source.again(case, 1)
+    cotangents = exam.plan.cotangents(case)
+    found = [
+        exam.compiled(subject, case.static)(point.arrays, cotangents).differentiated
+        for point in (case, other)
+    ]
+    if None in found or case.empty:
+        return ""
+    here, there = (evaluation.gradients[number] for evaluation in found if evaluation)
+    if same_bits(here, there):
+        return (
+            "the gradient does not change with the inputs: a residual that is captured from a "
+            "closure instead of passed on?"
+        )
+    return ""
+
+
+def _not_differentiated(
+    exam: Examination, subject: Subject, case: Case, error: Exception, column: _Column
+) -> None:
+    text = f"it cannot be differentiated: {say(error)}"
+    if subject.rule is None and _reference_refuses(exam, case) and case is not exam.plan.base:
+        column.skip(case, text)
+        return
+    column.wrong(case, text, _cause_of_exception(error))
+
+
+def _reference_refuses(exam: Examination, case: Case) -> bool:
+    return "custom_vjp" not in exam.customs and exam.outcome(exam.reference, case).error is not None
+
+
+def _cause_of_exception(error: Exception | None) -> str:
+    name, text = type(error).__name__, str(error)
+    if "Tracer" in name and "Leak" in text + name or name == "UnexpectedTracerError":
+        return (
+            "a value of another trace is kept and used: a residual that is captured from a closure "
+            "or a global instead of passed on, a side effect of tracing"
+        )
+    if "Linearization failed" in text or "not implemented" in text.lower():
+        return "JAX has no derivative for something in it: write a rule with @op.gradient"
+    if "while_loop" in text and "everse-mode" in text:
+        return "a loop of unknown length has no reverse mode: write a rule, or use lax.scan"
+    return ""
+
+
+def deterministic(exam: Examination, subject: Subject) -> Row:
+    """Two calls of the same program with the same arrays, bit by bit."""
+    case = exam.plan.base
+    findings = []
+    for point in (case, exam.plan.source.again(case, 1)):
+        compiled, cotangents = exam.compiled(subject, case.static), exam.plan.cotangents(case)
+        outcomes = [compiled(point.arrays, cotangents) for _ in range(3)]
+        runs = [o.evaluation for o in outcomes if o.evaluation is not None]
+        if len(runs) < 3:
+            return row("deterministic", subject, [Finding(str(case), "skipped", "it raises")])
+        leaves = list(zip(*map(jax.tree.leaves, runs), strict=True))
+        if all(same_bits(a, b) and same_bits(a, c) for a, b, c in leaves):
+            findings.append(Finding(str(case), "ok"))
+        else:
+            text = "three calls with the same inputs give different bits: it is not deterministic"
+            findings.append(Finding(str(case), "failed", text))
+    cause = "random numbers that do not come from a key, a race in a kernel, memory never written"
+    return row("deterministic", subject, findings, cause)

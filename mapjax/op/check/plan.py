@@ -1,0 +1,219 @@
+"""The cases that an operation is checked at."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mapjax.op.check import settings, sizes
+from mapjax.op.check.evaluation import say
+from mapjax.op.check.inputs import Case, Given, Source, domains
+from mapjax.op.check.oracle import Oracle
+from mapjax.op.check.subject import aval
+from mapjax.op.operation import Operation
+
+_SHAPES_TRIED = 60  # of each kind, where the reference refuses what its signature allows
+
+
+class Plan:
+    """The cases of one operation, the first of which most checks use; and why others are left out.
+
+    A size that the reference itself refuses is not a case: the reference is what the operation
+    means.
+    """
+
+    def __init__(self, operation: Operation, inputs: Any, options: Any, seed: int) -> None:
+        self.operation = operation
+        self.signature = operation.signature
+        self._oracles: dict[tuple, Oracle] = {}
+        self.left_out: list[tuple[str, str]] = []
+        self.domain = "given"
+        given = settings.as_settings(options)
+        if inputs is None:
+            self.source: Source | Given = Source(self.signature, seed, ())
+            self.base = self._first_drawn(given[0])
+            self.cases = [self.base, *self._other_sizes(given[0])]
+        else:
+            self.source = Given(self.signature, inputs, seed)
+            self.cases = self._given(self.source, given[0])
+            self.base = self.cases[0]
+        self.cases += self._other_options(given)
+        halves = [case.in_half(self.signature) for case in self.cases[:2]]
+        self.cases += [half for half in halves if half is not None and self.takes(half)]
+
+    def oracle(self, static: Mapping[str, Any]) -> Oracle:
+        key = tuple((name, type(value), value) for name, value in static.items())
+        if key not in self._oracles:
+            self._oracles[key] = Oracle(self.operation.reference, dict(static))
+        return self._oracles[key]
+
+    def results(self, case: Case) -> Any:
+        """Shapes and dtypes of the results of the reference."""
+        reference = functools.partial(self.operation.reference, **case.static)
+        return jax.eval_shape(reference, *map(aval, case.arrays))
+
+    def takes(self, case: Case) -> bool:
+        """Whether the reference can be called like this; if not, that is put down."""
+        try:
+            self.results(case)
+        except Exception as error:
+            self.left_out.append((str(case), say(error)))
+            return False
+        return True
+
+    def cotangents(self, case: Case, point: int = 0) -> tuple[np.ndarray, ...]:
+        """Random ones, for the float results."""
+        rng = np.random.default_rng([7, point])
+        found = []
+        for leaf in jax.tree.leaves(self.results(case)):
+            if not jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact):
+                continue
+            values = rng.standard_normal(leaf.shape)
+            if jax.numpy.issubdtype(leaf.dtype, jax.numpy.complexfloating):
+                values = values + 1j * rng.standard_normal(leaf.shape)
+            found.append(np.asarray(values).astype(leaf.dtype))
+        return tuple(found)
+
+    def _case(self, label: str, dims: dict, static: dict, rank: int, **more: Any) -> Case:
+        shapes = sizes.shapes(self.signature, dims, rank)
+        assert isinstance(self.source, Source)
+        return Case(label, self.source.draw(shapes), static, dims, **more)
+
+    def _first_drawn(self, given: Mapping[str, Any]) -> Case:
+        """A first case that the reference takes, with inputs for which its results are finite."""
+        values = settings.first_values(self.signature, given)
+        assert isinstance(self.source, Source)
+        refused = None
+        choices = list(domains(len(self.signature.arrays)))
+        self.source.domains = choices[0]
+        for wish in (*sizes.WISHES[:4], *sizes.LARGER):
+            solutions = sizes.solve(self.signature, self.operation.constraints, values, wish)
+            for _, (dims, static) in zip(range(_SHAPES_TRIED), solutions):
+                case = self._case(wish.label, dims, static, wish.rank)
+                try:
+                    self.results(case)
+                except Exception as error:
+                    refused = refused or error
+                    continue
+                return self._with_domain(case, choices)
+        constraints = "; ".join(c.text for c in self.operation.constraints)
+        why = (
+            f"its reference refuses the shapes that its signature allows ({say(refused)})"
+            if refused is not None
+            else f"no small sizes satisfy its constraints ({constraints})"
+        )
+        raise ValueError(
+            f"check of {self.operation.name}: {why}; pass inputs= (arrays, or a function of a key) "
+            "and, for static options, options="
+        ) from refused
+
+    def _with_domain(self, case: Case, choices: Sequence[tuple]) -> Case:
+        """The case with its arrays drawn where the reference and its gradient are finite."""
+        assert isinstance(self.source, Source)
+        oracle, cotangents = self.oracle(case.static), self.cotangents(case)
+        best: tuple[float, tuple, Case] | None = None
+        for chosen in choices:
+            self.source.domains = chosen
+            drawn = self.source.again(case, 0)
+            outcome = oracle(drawn.arrays, cotangents)
+            if outcome.evaluation is None:
+                return drawn  # the checks say so
+            leaves = [*outcome.evaluation.primal, *outcome.evaluation.gradients]
+            finite = [np.isfinite(x).mean() for x in leaves if x.size and x.dtype != bool]
+            score = float(np.mean(finite)) if finite else 1.0
+            if best is None or score > best[0]:
+                best = score, chosen, drawn
+            if score == 1:
+                break
+        assert best is not None
+        _, self.source.domains, drawn = best
+        self.domain = ", ".join(
+            dict.fromkeys(draw.__name__.replace("_", " ") for draw in self.source.domains)
+        )
+        return drawn
+
+    def _other_sizes(self, given: Mapping[str, Any]) -> list[Case]:
+        cases: list[Case] = []
+        base = self.base
+        fixed = {name: [value] for name, value in base.static.items() if name not in given}
+        loose = settings.first_values(self.signature, given)
+        seen = {base.key}
+        for wish in sizes.WISHES[1:]:
+            found, reasons = None, []
+            for values in (loose | fixed, loose):
+                solutions = sizes.solve(self.signature, self.operation.constraints, values, wish)
+                for _, (dims, static) in zip(range(3 if wish.empty else 12), solutions):
+                    case = self._case(wish.label, dims, static, wish.rank)
+                    try:
+                        self.results(case)
+                    except Exception as error:
+                        reasons.append(say(error))
+                        continue
+                    found = case
+                    break
+                if found is not None:
+                    break
+            if found is None:
+                self.left_out += [(wish.label, reasons[0])] * bool(reasons)
+            elif found.key not in seen and (not wish.empty or found.empty):
+                seen.add(found.key)
+                cases.append(found)
+        return cases
+
+    def _given(self, source: Given, given: Mapping[str, Any]) -> list[Case]:
+        values = settings.first_values(self.signature, given)
+        static = {name: choices[0] for name, choices in values.items()}
+        cases = []
+        for number, arrays in enumerate(source.cases(), 1):
+            self.signature.check_statics(static)
+            bindings = self.signature.check_arrays(tuple((a.shape, a.dtype) for a in arrays))
+            dims = {name: bound.value for name, bound in bindings.items()}
+            cases.append(Case(f"inputs {number}", arrays, static, dims, given=True))
+        return cases
+
+    def _other_options(self, given: Sequence[Mapping[str, Any]]) -> list[Case]:
+        """The first case with other legal values of its options, one at a time."""
+        base = self.base
+        if len(given) > 1:
+            changes = [dict(setting) for setting in given[1:]]
+        else:
+            free = settings.other_values(self.signature, base.static)
+            changes = [{name: value} for name, value in free if name not in given[0]]
+        cases = []
+        for change in changes:
+            text = ", ".join(f"{name}={value!r}" for name, value in change.items())
+            static = {**base.static, **change}
+            case = self._same_sizes(base, static) or self._resized(static)
+            if case is None:
+                continue
+            try:
+                self.results(case)
+            except Exception as error:
+                self.left_out.append((text, say(error)))
+                continue
+            label = f"{base.label}, {text}"
+            cases.append(Case(label, case.arrays, static, case.sizes, option=text))
+            if len(cases) >= 8:
+                break
+        return cases
+
+    def _same_sizes(self, base: Case, static: dict[str, Any]) -> Case | None:
+        avals = tuple((array.shape, array.dtype) for array in base.arrays)
+        bindings = self.signature.check_arrays(avals)
+        try:
+            broken = any(c.violation(bindings, static) for c in self.operation.constraints)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            return None
+        return None if broken else base
+
+    def _resized(self, static: dict[str, Any]) -> Case | None:
+        """Options may set sizes, such as the stride of a grid."""
+        if not isinstance(self.source, Source):
+            return None
+        values = {name: [value] for name, value in static.items()}
+        constraints = self.operation.constraints
+        for dims, _ in sizes.solve(self.signature, constraints, values, sizes.EVEN, limit=50_000):
+            return self._case(sizes.EVEN.label, dims, static, sizes.EVEN.rank)
+        return None

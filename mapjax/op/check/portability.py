@@ -1,0 +1,91 @@
+"""Other devices: a mesh of several here, and programs for platforms that are not here."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from mapjax.op.check.evaluation import evaluate, say, value_only
+from mapjax.op.check.examination import Examination, compare_leaves, row
+from mapjax.op.check.report import Finding, Row
+from mapjax.op.check.sizes import is_batch
+from mapjax.op.check.subject import Subject, aval
+from mapjax.op.check.transforms import Plain
+from mapjax.op.registry import PLATFORMS
+
+
+def mesh(plain: Plain) -> Row:
+    """Arrays that are split over two devices, along the batch where there is one."""
+    exam, case = plain.exam, plain.base
+    if jax.device_count() < 2:
+        return row("mesh", plain.subject, [Finding("", "skipped", "one device")])
+    devices = Mesh(np.array(jax.devices()[:2]), ("devices",))
+    specs = [
+        _split(spec, array.shape)
+        for spec, array in zip(exam.operation.signature.arrays, case.arrays, strict=True)
+    ]
+    label = ", ".join(
+        f"{name} {axis}" for name, axis in zip(exam.names, specs, strict=True) if axis is not None
+    )
+    if not label:
+        return row("mesh", plain.subject, [Finding("", "skipped", "no batch of even size")])
+    expected = plain.standards(case, plain.cotangents[0])
+    if expected is None:
+        return row("mesh", plain.subject, [Finding("", "skipped", "a plain call raises")])
+    arrays = tuple(
+        jax.device_put(a, NamedSharding(devices, _partition(axis)))
+        for a, axis in zip(case.arrays, specs, strict=True)
+    )
+    found: Any
+    try:
+        program = jax.jit(lambda arrays, cts: plain.one(plain.function, arrays, cts))
+        found = jax.tree.map(np.asarray, program(arrays, list(plain.cotangents[0])))
+    except Exception as error:
+        text = f"it raises {say(error)}"
+        return row("mesh", plain.subject, [Finding("split by axis: " + label, "failed", text)])
+    for _, compared in compare_leaves(jax.tree.leaves(found), expected, plain.names):
+        finding = Finding("split by axis: " + label, "failed", compared.text)
+        cause = "a kernel that is not split along the batch, or sees its part as the whole"
+        return row("mesh", plain.subject, [finding], cause)
+    return row("mesh", plain.subject, [Finding("split by axis: " + label, "ok")])
+
+
+def _split(spec: Any, shape: tuple[int, ...]) -> int | None:
+    """The first axis of the batch, where two devices can share it."""
+    for axis, dimension in enumerate(spec.dimensions):
+        if is_batch(dimension):
+            return axis if axis < len(shape) and shape[axis] and shape[axis] % 2 == 0 else None
+    return None
+
+
+def _partition(axis: int | None) -> PartitionSpec:
+    return PartitionSpec(*([None] * axis + ["devices"])) if axis is not None else PartitionSpec()
+
+
+def lowering(exam: Examination, here: str) -> Iterator[Row]:
+    """The operation and its gradient, lowered for the platforms that are not here."""
+    case = exam.plan.base
+    reference = Subject.of(exam.operation, exam.operation.kernels["reference"])
+    if exam.outcome(reference, case).evaluation is None:
+        return
+    differentiable = exam.outcome(reference, case).error is None
+    avals = tuple(map(aval, case.arrays))
+    cotangents = [aval(c) for c in exam.plan.cotangents(case)]
+    function = lambda *arrays: exam.operation(*arrays, **case.static)  # noqa: E731
+    program = evaluate if differentiable else value_only
+    for platform in PLATFORMS:
+        if platform == here or platform == "rocm":
+            continue
+        chosen = exam.operation.kernels.choose(avals, case.static).by_platform[platform].name
+        try:
+            traced = jax.jit(lambda a, c: program(function, a, c)).trace(avals, cotangents)
+            traced.lower(lowering_platforms=(platform,))
+            finding = Finding(f"kernel {chosen!r}", "ok")
+        except Exception as error:
+            needs_plugin = "jaxlib" in str(error) and "install" in str(error).lower()
+            status = "skipped" if needs_plugin else "failed"
+            finding = Finding(f"kernel {chosen!r}", status, f"it is not lowered: {say(error)}")
+        cause = "a block shape or an operation that the compiler of that platform refuses"
+        yield row(f"lowering for {platform}", None, [finding], cause)

@@ -1,0 +1,126 @@
+"""The check as a whole: which checks there are, and in what order."""
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mapjax.op.check.basics import basics, deterministic
+from mapjax.op.check.examination import Examination, row
+from mapjax.op.check.plan import Plan
+from mapjax.op.check.portability import lowering, mesh
+from mapjax.op.check.purity import pure
+from mapjax.op.check.report import Finding, Report, Row
+from mapjax.op.check.second import beyond_first_order
+from mapjax.op.check.special import zeros_and_ties
+from mapjax.op.check.subject import Subject, platform
+from mapjax.op.check.transforms import Plain, batch_dimensions, batching, control_flow
+from mapjax.op.operation import Operation
+
+Arrays = tuple[Any, ...]
+
+
+def check(
+    operation: Operation,
+    *,
+    inputs: Callable[[jax.Array], Arrays] | Sequence[Any] | None = None,
+    options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    seed: int = 0,
+) -> Report:
+    """Whether an operation is right, its gradient too, wherever JAX may take it.
+
+    The reference in float64, differentiated automatically and by finite differences, is what every
+    implementation is held against. Arrays are drawn from the signature: small sizes of many kinds
+    that satisfy the constraints, and values for which the reference is finite.
+
+    Args:
+      operation: made by `mj.op`.
+      inputs: arrays to check with instead of drawn ones: a tuple, a list of tuples, or a function
+        of a random key that returns a tuple. For operations whose values must satisfy more than
+        the signature says, such as indices or sorted numbers.
+      options: the static options to check with, or a list of several settings. Without it, options
+        take their defaults and then other values that their annotations allow.
+      seed: of the random numbers.
+
+    Returns:
+      A `Report`: it prints as a table; `raise_if_failed()` makes a test of it.
+
+    Raises:
+      TypeError, ValueError: something that is not an operation; an operation for which no inputs
+        can be drawn, with what to pass.
+
+    >>> import jax.numpy as jnp, mapjax as mj
+    >>> from jaxtyping import Array, Float
+    >>> @mj.op
+    ... def cube(x: Float[Array, "n"]) -> Float[Array, "n"]:
+    ...     return x**3
+    >>> @cube.gradient
+    ... def _(cotangent, x):
+    ...     return (2 * cotangent * x**2,)
+    >>> report = mj.check(cube)
+    >>> report.ok
+    False
+    >>> next(row for row in report if row.check == "gradient").cause
+    'the gradient is scaled: 0.667 times what it should be'
+    """
+    if not isinstance(operation, Operation):
+        raise TypeError(
+            f"check takes an operation, made by @mj.op from a function with annotations; got "
+            f"{operation!r}"
+        )
+    start = time.perf_counter()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # A defect may warn on its way (an overflow, a cast); the report says what is wrong.
+        warnings.simplefilter("ignore")
+        rows = tuple(_rows(operation, Plan(operation, inputs, options, seed)))
+    return Report(
+        operation=operation.name,
+        signature=str(operation.signature),
+        platform=platform(),
+        versions={"jax": jax.__version__, "python": sys.version.split()[0]},
+        seconds=time.perf_counter() - start,
+        rows=rows,
+    )
+
+
+def _rows(operation: Operation, plan: Plan) -> Iterator[Row]:
+    exam = Examination(operation, plan)
+    yield _inputs(plan)
+    for kernel in operation.kernels:
+        subject = Subject.of(operation, kernel)
+        yield from _implementation(exam, subject)
+    yield from lowering(exam, platform())
+
+
+def _inputs(plan: Plan) -> Row:
+    """What was drawn, and what the reference itself does not take."""
+    findings = [Finding(str(case), "ok") for case in plan.cases]
+    findings += [
+        Finding(label, "skipped", f"the reference refuses it: {reason}")
+        for label, reason in plan.left_out
+    ]
+    return row("inputs", None, findings)
+
+
+def _implementation(exam: Examination, subject: Subject) -> Iterator[Row]:
+    # First, before anything is traced: what it leaves behind is compared with what was there.
+    yield pure(exam, subject)
+    rows = list(basics(exam, subject))
+    yield from rows
+    if exam.outcome(subject, exam.plan.base).evaluation is None:
+        return
+    if subject.refusal(exam.plan.base.arrays, exam.plan.base.static) is not None:
+        return
+    yield deterministic(exam, subject)
+    plain = Plain(exam, subject)
+    for optional in (zeros_and_ties(exam, subject), batch_dimensions(exam, subject)):
+        if optional is not None:
+            yield optional
+    yield from control_flow(plain)
+    yield from batching(plain)
+    yield from beyond_first_order(plain)
+    yield mesh(plain)

@@ -1,0 +1,67 @@
+"""Each implementation of an operation on its own, with all that JAX's transformations see of it."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from mapjax.op.operation import Operation
+from mapjax.op.registry import Kernel
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An operation that has one kernel, or none but its reference."""
+
+    kernel: Kernel
+    operation: Operation
+
+    @classmethod
+    def of(cls, operation: Operation, kernel: Kernel) -> "Subject":
+        return cls(kernel, isolated(operation, kernel))
+
+    @property
+    def name(self) -> str:
+        return self.kernel.name
+
+    @property
+    def is_reference(self) -> bool:
+        return self.kernel.name == "reference"
+
+    @property
+    def rule(self) -> Callable[..., Any] | None:
+        """The gradient that an author wrote for it."""
+        return self.kernel.gradient or self.operation.rule
+
+    def function(self, static: dict[str, Any]) -> Callable[..., Any]:
+        return functools.partial(self.operation, **static)
+
+    def refusal(self, arrays: Any, static: dict[str, Any]) -> str | None:
+        """Why this kernel does not take a call, where its platform is no matter."""
+        fits = self.kernel.fits
+        return fits(*map(aval, arrays), **static) if fits is not None else None
+
+
+def aval(array: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+
+
+def isolated(operation: Operation, kernel: Kernel) -> Operation:
+    """The operation with no other kernel, this one on any platform."""
+    alone = Operation(operation.reference, [constraint.text for constraint in operation.constraints])
+    if operation.rule is not None:
+        alone.gradient(operation.rule)
+    if kernel.name != "reference":
+        register = alone.kernel(name=kernel.name, gradient=kernel.gradient, fits=kernel.fits)
+        register(kernel.forward)
+    return alone
+
+
+def platform() -> str:
+    """The platform of the default device, by the name that kernels are registered for."""
+    device = jax.devices()[0]
+    if device.platform != "gpu":
+        return device.platform
+    return "rocm" if "rocm" in device.client.platform_version.lower() else "cuda"
