@@ -3,16 +3,21 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import jax
 
 from mapjax.op.constraint import Constraint
 from mapjax.op.gradient import Rule, checked, fill_integers, of_reference, through
+from mapjax.op.mark import Label, marked, marking
 from mapjax.op.partition import check_partition, split_forward, split_gradient
 from mapjax.op.registry import Kernel, Registry
 from mapjax.op.signature import Bindings, Signature
+from mapjax.op.table import Table
 from mapjax.op.using import declare, requested
+
+if TYPE_CHECKING:
+    from mapjax.op.card import Card
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,7 +30,7 @@ class Operation(Generic[P, R]):
 
     `reference` is the decorated function: the meaning of the operation, what runs where no kernel
     fits, and what is differentiated where there is no gradient rule. `kernels` holds every
-    implementation by name, the reference among them.
+    implementation by name, the reference among them; `records` what was last measured, by kind.
     """
 
     def __init__(self, reference: Callable[P, R], where: Sequence[str] = ()) -> None:
@@ -36,6 +41,7 @@ class Operation(Generic[P, R]):
         self.constraints = self._parse(where)
         self.kernels = Registry(Kernel(self.name, "reference", reference))
         self.rule: Rule | None = None
+        self.records: dict[str, Table] = {}
         # What was checked or built once is looked up: a call in a loop costs microseconds.
         self._check = functools.lru_cache(maxsize=1024)(self._check_call)
         self._transformed = functools.lru_cache(maxsize=1024)(self._transform)
@@ -71,6 +77,18 @@ class Operation(Generic[P, R]):
         return call
 
     def _call(self, kernel: str | None, args: tuple, kwargs: dict[str, Any]) -> R:
+        arrays, static = self._bind(args, kwargs)
+        call = self._transformed(static, kernel)
+        if marking():
+            call = marked(call, self._label(kernel, arrays, static))
+        return call(*arrays)
+
+    def bind(self, *args: Any, **kwargs: Any) -> tuple[tuple[jax.Array, ...], dict[str, Any]]:
+        """The arrays and all static options of a call, checked as the call checks them."""
+        arrays, static = self._bind(args, kwargs)
+        return arrays, _options(static)
+
+    def _bind(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple[jax.Array, ...], Static]:
         arrays, options = self.signature.bind(args, kwargs)
         static = tuple((name, type(value), value) for name, value in options.items())
         try:
@@ -79,7 +97,66 @@ class Operation(Generic[P, R]):
             # A static value without a hash cannot be looked up; this says so in plain words.
             self.signature.check_statics(options)
             raise
-        return self._transformed(static, kernel)(*arrays)
+        return arrays, static
+
+    def _label(self, kernel: str | None, arrays: tuple[jax.Array, ...], static: Static) -> Label:
+        options = _options(static)
+        choice = self.kernels.choose(arrays, options, kernel)
+        return Label(
+            self.name,
+            {platform: chosen.name for platform, chosen in choice.by_platform.items()},
+            choice.default.name if choice.refused is None else None,
+            {name: repr(value) for name, value in options.items()},
+        )
+
+    def explain(self, *args: Any, platform: str | None = None, **options: Any) -> Table:
+        """Which kernel computes this call on each platform, and why each other one does not.
+
+        Args:
+          args: the arrays of the call, or `jax.ShapeDtypeStruct`s; nothing is computed.
+          platform: one platform to tell about, all of them without.
+          options: the static options of the call.
+
+        Returns:
+          A `Table`, for `print`, for a notebook, and as JSON (`to_json`).
+
+        Raises:
+          TypeError, ValueError: a call that would be refused; an unknown platform.
+        """
+        from mapjax.op.explain import explain
+
+        return explain(self, args, options, platform)
+
+    def benchmark(self, *args: Any, seconds: float = 1.0, **options: Any) -> Table:
+        """The time of every kernel that takes this call here, forward and with the gradient.
+
+        Every implementation is compiled, then all are timed in turns, so that a disturbance meets
+        all of them. Bytes are those of arguments and results (and of their cotangents), each once:
+        no implementation moves less. GFLOP/s counts the arithmetic of the reference, for all.
+        The last column is the part of the speed at which this device copies a large array.
+
+        Args:
+          args: the arrays of the call.
+          seconds: time to spend on each implementation and pass, without compiling.
+          options: the static options of the call.
+
+        Returns:
+          A `Table` with medians and half the interquartile range; also in `records["benchmark"]`.
+
+        Raises:
+          TypeError, ValueError: a call that would be refused.
+        """
+        from mapjax.op.benchmark import benchmark
+
+        table = benchmark(self, args, options, seconds)
+        self.records["benchmark"] = table
+        return table
+
+    def card(self) -> "Card":
+        """What there is to know: meaning, signature, kernels, derivatives, records."""
+        from mapjax.op.card import card
+
+        return card(self)
 
     def __repr__(self) -> str:
         kernels = (f"{k.name} ({', '.join(k.platforms) or 'any platform'})" for k in self.kernels)
@@ -139,7 +216,7 @@ class Operation(Generic[P, R]):
             raise TypeError(f"{self.name}: {what} is called with ({called}): {error}") from None
 
     def _check_call(self, avals: Avals, static: Static) -> Bindings:
-        options = {name: value for name, _, value in static}
+        options = _options(static)
         self.signature.check_statics(options)
         bindings = self.signature.check_arrays(avals)
         for constraint in self.constraints:
@@ -150,7 +227,7 @@ class Operation(Generic[P, R]):
 
     def _transform(self, static: Static, requested: str | None) -> Callable[..., R]:
         """The operation with its options and choice of kernel fixed, as JAX differentiates it."""
-        options = {name: value for name, _, value in static}
+        options = _options(static)
 
         @functools.cache
         def forward_of(kernel: Kernel) -> Callable[..., Any]:
@@ -193,6 +270,10 @@ class Operation(Generic[P, R]):
         differentiable.__name__ = self.name
         # Compiled where it is called eagerly, and inlined, so absent, where a jit surrounds it.
         return jax.jit(differentiable, inline=True)
+
+
+def _options(static: Static) -> dict[str, Any]:
+    return {name: value for name, _, value in static}
 
 
 def _avals(arrays: Sequence[jax.Array]) -> Avals:

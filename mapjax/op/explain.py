@@ -1,0 +1,78 @@
+"""Which implementation computes a call on each platform, and why no other does."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from mapjax.op.platform import current_platform
+from mapjax.op.registry import PLATFORMS, Kernel
+from mapjax.op.signature import describe
+from mapjax.op.table import Table
+from mapjax.op.using import requested
+
+if TYPE_CHECKING:
+    from mapjax.op.operation import Operation
+
+
+def explain(
+    operation: "Operation", args: tuple, options: dict[str, Any], platform: str | None
+) -> Table:
+    """See `Operation.explain`."""
+    if platform is not None and platform not in PLATFORMS:
+        raise ValueError(
+            f"{operation.name}: no platform {platform!r}; there are {', '.join(PLATFORMS)}"
+        )
+    arrays, static = abstract(operation, args, options)
+    name = requested(operation.name)
+    if name is not None:
+        operation.kernels.require(name)
+    rows = []
+    for place in PLATFORMS if platform is None else (platform,):
+        chosen: Kernel | None = None
+        for kernel in operation.kernels:
+            reason = kernel.refusal(place, arrays, static)
+            if reason is None and name is not None:
+                reason = None if kernel.name == name else f"{name} was asked for by mapjax.using"
+            if reason is None and chosen is not None:
+                reason = f"comes after {chosen.name}"
+            if reason is None:
+                chosen = kernel
+            why = reason or (
+                "asked for by mapjax.using" if name else "the first that takes the call"
+            )
+            gradient = (
+                "JAX's own"
+                if kernel.name == name == "reference"
+                else gradient_of(operation, kernel)
+            )
+            rows.append((place, kernel.name, reason is None, why, gradient))
+        if chosen is None:
+            rows.append((place, "none", True, "lowering for this platform is refused", ""))
+    bindings = operation.signature.check_arrays(tuple((a.shape, a.dtype) for a in arrays))
+    here = current_platform()
+    note = f"{describe(bindings)}; this process computes on {here}"
+    columns = ("platform", "kernel", "chosen", "why", "gradient")
+    return Table(f"{operation.signature}", columns, tuple(rows), (note,))
+
+
+def abstract(operation: "Operation", args: tuple, options: dict[str, Any]) -> tuple[tuple, dict]:
+    """The arrays of a call as shapes and dtypes, checked, and all its options; nothing runs."""
+    found: list[Any] = []
+
+    def capture(*arrays: Any) -> None:
+        found.extend(operation.bind(*arrays, **options))
+
+    abstract_already = jax.ShapeDtypeStruct
+    jax.eval_shape(
+        capture, *(a if isinstance(a, abstract_already) else jnp.asarray(a) for a in args)
+    )
+    arrays, static = found
+    return tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays), static
+
+
+def gradient_of(operation: "Operation", kernel: Kernel) -> str:
+    """What computes the gradient of a kernel, in words."""
+    if kernel.gradient is not None:
+        return "its own"
+    return "the rule" if operation.rule is not None else "of the reference"
