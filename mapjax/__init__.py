@@ -9,17 +9,27 @@ if TYPE_CHECKING:
     from mapjax import nn as nn
     from mapjax import ops as ops
     from mapjax import train as train
+    from mapjax import view as view
 
     # These two are packages that can be called: `@mj.op` and `mj.restore(image)` work, and so does
     # `mj.restore.measure`, whatever was imported first. A type checker sees the function.
     from mapjax.op import op as op
     from mapjax.op import using as using
+    from mapjax.op.check import check as check
     from mapjax.restore import restore as restore
+    from mapjax.view import describe as describe
+    from mapjax.view import graph as graph
+    from mapjax.view import inventory as inventory
 
 __version__ = "0.1.0"
 
-_PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "restore", "train"})
-_FUNCTIONS = {"using": "mapjax.op"}
+_PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "restore", "train", "view"})
+_FUNCTIONS = {
+    "describe": "mapjax.view",
+    "graph": "mapjax.view",
+    "inventory": "mapjax.view",
+    "using": "mapjax.op",
+}
 
 __all__ = sorted({*_PACKAGES, *_FUNCTIONS, "__version__"})  # pyright: ignore[reportUnsupportedDunderAll]
 

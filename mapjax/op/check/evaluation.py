@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mapjax.op.check.compiling import quick_jit
 from mapjax.op.check.precision import is_inexact
 
 Arrays = tuple[Any, ...]
@@ -66,8 +67,8 @@ class Compiled:
     """
 
     def __init__(self, function: Function) -> None:
-        self._whole = jax.jit(functools.partial(evaluate, function))
-        self._value = jax.jit(functools.partial(value_only, function))
+        self._whole = quick_jit(functools.partial(evaluate, function))
+        self._value = quick_jit(functools.partial(value_only, function))
 
     def __call__(self, arrays: Arrays, cotangents: Sequence[Any]) -> "Outcome":
         try:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mapjax.op.check.compiling import quick_jit
 from mapjax.op.check.evaluation import evaluate, say, value_only
 from mapjax.op.check.examination import Examination, compare_leaves, row
 from mapjax.op.check.report import Finding, Row
@@ -40,7 +41,7 @@ def mesh(plain: Plain) -> Row:
     )
     found: Any
     try:
-        program = jax.jit(lambda arrays, cts: plain.one(plain.function, arrays, cts))
+        program = quick_jit(lambda arrays, cts: plain.one(plain.function, arrays, cts))
         found = jax.tree.map(np.asarray, program(arrays, list(plain.cotangents[0])))
     except Exception as error:
         text = f"it raises {say(error)}"

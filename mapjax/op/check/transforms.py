@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mapjax.op.check.compare import Standard
+from mapjax.op.check.compiling import quick_jit
 from mapjax.op.check.evaluation import Evaluation, evaluate, float_positions, say, value_only
 from mapjax.op.check.examination import Examination, compare_leaves, result_names, row
 from mapjax.op.check.inputs import Case
@@ -85,14 +86,14 @@ def run_each(programs: dict[str, Program], arguments: tuple) -> dict[str, Any]:
     """Results by name, or the exception; all in one compilation where none raises."""
     together = lambda *args: {name: program(*args) for name, program in programs.items()}  # noqa: E731
     try:
-        return jax.tree.map(np.asarray, jax.jit(together)(*arguments))
+        return jax.tree.map(np.asarray, quick_jit(together)(*arguments))
     except Exception as error:
         if len(programs) == 1:
             return dict.fromkeys(programs, error)
     results: dict[str, Any] = {}
     for name, program in programs.items():
         try:
-            results[name] = jax.tree.map(np.asarray, jax.jit(program)(*arguments))
+            results[name] = jax.tree.map(np.asarray, quick_jit(program)(*arguments))
         except Exception as error:
             results[name] = error
     return results
