@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 
 _PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "restore", "train", "view"})
 _FUNCTIONS = {
+    "check": "mapjax.op.check",
     "describe": "mapjax.view",
     "graph": "mapjax.view",
     "inventory": "mapjax.view",
