@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "data": set(),
     "restore": {"models"},
     "train": {"data", "models", "nn", "ops", "restore"},
+    "view": {"op"},
     "cli": {"data", "models", "op", "ops", "restore", "train"},
 }
 

@@ -7,6 +7,7 @@ it is traced once more, and each call is then wrapped in a function that is name
 import contextlib
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,16 +25,24 @@ _marking = jax.make_user_context(False)
 class Label:
     """An operation in a program: its name, the kernel by platform and for all others, its options.
 
-    `default` is None where the call is refused on other platforms.
+    `default` is None where the call is refused on other platforms. `results` are the shapes of one
+    call, to which `vmap` adds dimensions.
     """
 
     operation: str
     kernels: dict[str, str]
     default: str | None
     options: dict[str, str]
+    results: list[list[int]]
 
     def kernel(self, platform: str) -> str | None:
         return self.kernels.get(platform, self.default)
+
+    def is_whole(self, equation: JaxprEqn) -> bool:
+        """Whether an equation of the forward pass gives the results, and is no fragment of it."""
+        given = [Counter(variable.aval.shape) for variable in equation.outvars]
+        wanted = [Counter(shape) for shape in self.results]
+        return len(given) >= len(wanted) and all(map(Counter.__ge__, given, wanted))
 
 
 def marking() -> bool:

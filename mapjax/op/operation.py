@@ -80,7 +80,8 @@ class Operation(Generic[P, R]):
         arrays, static = self._bind(args, kwargs)
         call = self._transformed(static, kernel)
         if marking():
-            call = marked(call, self._label(kernel, arrays, static))
+            results = jax.tree.leaves(jax.eval_shape(call, *arrays))
+            call = marked(call, self._label(kernel, arrays, static, results))
         return call(*arrays)
 
     def bind(self, *args: Any, **kwargs: Any) -> tuple[tuple[jax.Array, ...], dict[str, Any]]:
@@ -99,7 +100,9 @@ class Operation(Generic[P, R]):
             raise
         return arrays, static
 
-    def _label(self, kernel: str | None, arrays: tuple[jax.Array, ...], static: Static) -> Label:
+    def _label(
+        self, kernel: str | None, arrays: tuple[jax.Array, ...], static: Static, results: list
+    ) -> Label:
         options = _options(static)
         choice = self.kernels.choose(arrays, options, kernel)
         return Label(
@@ -107,6 +110,7 @@ class Operation(Generic[P, R]):
             {platform: chosen.name for platform, chosen in choice.by_platform.items()},
             choice.default.name if choice.refused is None else None,
             {name: repr(value) for name, value in options.items()},
+            [list(result.shape) for result in results],
         )
 
     def explain(self, *args: Any, platform: str | None = None, **options: Any) -> Table:

@@ -1,0 +1,6 @@
+"""Seeing: what a computation consists of, what an array is."""
+
+from mapjax.view.describe import describe as describe
+from mapjax.view.graph import Graph as Graph
+from mapjax.view.graph import graph as graph
+from mapjax.view.inventory import inventory as inventory
