@@ -73,7 +73,7 @@ def time_in_turns(programs: Mapping[str, Timed], seconds: float) -> None:
 
 
 @functools.lru_cache
-def copy_bandwidth(device: jax.Device, megabytes: int = 128) -> float:
+def copy_bandwidth(device: Any, megabytes: int = 128) -> float:
     """Bytes read and written per second where `device` copies an array larger than its caches."""
     array = jax.device_put(jnp.zeros(megabytes * 2**18, jnp.float32), device)
     copy = Timed.compile(lambda x: -x, (array,))

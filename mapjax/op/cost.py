@@ -26,15 +26,17 @@ def sub_jaxprs(equation: JaxprEqn, platform: str) -> Iterator[tuple[Jaxpr, int]]
     Of a choice by platform only the branch of `platform`. A `while` loop counts as one turn, since
     nobody knows how many it takes.
     """
-    parameters = equation.params
+    parameters: dict[str, Any] = equation.params
     platforms = parameters.get("branches_platforms")
     if platforms is not None:
         named = [i for i, ps in enumerate(platforms) if ps is not None and platform in ps]
         parameters = {"branch": parameters["branches"][named[0] if named else -1]}
     for value in parameters.values():
         for part in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(part, Jaxpr | ClosedJaxpr):
-                yield getattr(part, "jaxpr", part), _times(equation)
+            if isinstance(part, ClosedJaxpr):
+                yield part.jaxpr, _times(equation)
+            elif isinstance(part, Jaxpr):
+                yield part, _times(equation)
 
 
 def _times(equation: JaxprEqn) -> int:

@@ -1,9 +1,11 @@
 """The platform that this process computes on, by the name that kernels are registered for."""
 
+from typing import Any
+
 import jax
 
 
-def platform_of(device: jax.Device) -> str:
+def platform_of(device: Any) -> str:
     """`cpu`, `cuda`, `rocm` or `tpu`: JAX calls two of them `gpu`."""
     if device.platform != "gpu":
         return device.platform

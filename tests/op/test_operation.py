@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +80,39 @@ def test_the_frame_leaves_no_trace_in_the_compiled_program():
         return jax.jit(jax.value_and_grad(loss, (0, 1))).lower(X, GAIN).as_text()
 
     assert lowered(lambda x, gain: scale(x, gain, power=2)) == lowered(bare)
+
+
+def test_a_kernel_is_all_that_is_compiled():
+    """The choice between platforms is settled before the compiler sees the program."""
+
+    def tanh_twice(x):
+        return jnp.tanh(jnp.tanh(x))
+
+    @mj.op
+    def squash(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
+        return jnp.tanh(jnp.tanh(x))
+
+    def slope(cotangent, x):
+        return (cotangent * (1 - jnp.tanh(x) ** 2),)
+
+    squash.gradient(slope)
+    squash.kernel("cpu", name="here")(tanh_twice)
+    squash.kernel("tpu", name="there")(lambda x: jnp.tanh(jnp.tanh(jnp.sin(x))))
+
+    @jax.custom_vjp
+    def bare(x):
+        return tanh_twice(x)
+
+    bare.defvjp(lambda x: (bare(x), x), lambda x, cotangent: slope(cotangent, x))
+
+    def compiled(f):
+        program = jax.jit(jax.value_and_grad(lambda x: jnp.sum(f(x)))).lower(X).compile()
+        # Names tell where an instruction comes from; what it computes from what is all that counts.
+        instructions = re.findall(r"= (\S+ [\w-]+)\(", program.as_text())
+        return sorted(i for i in instructions if not re.search(r" (parameter|tuple|call)$", i))
+
+    assert compiled(squash) == compiled(bare)
+    assert any("tanh" in instruction for instruction in compiled(bare))
 
 
 def test_numbers_and_numpy_arrays_are_arrays():
