@@ -215,6 +215,11 @@ def _cause_of_exception(error: Exception | None) -> str:
             "a value of another trace is kept and used: a residual that is captured from a closure "
             "or a global instead of passed on, a side effect of tracing"
         )
+    if "Custom VJP fwd rule" in text:
+        return (
+            "the forward rule of a custom_vjp returns another structure, shape or dtype than the "
+            "primal function"
+        )
     if "Linearization failed" in text or "not implemented" in text.lower():
         return "JAX has no derivative for something in it: write a rule with @op.gradient"
     if "while_loop" in text and "everse-mode" in text:

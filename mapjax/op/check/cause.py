@@ -100,9 +100,11 @@ Predicate = Callable[[Case], bool]
 def _predicates(cases: Sequence[Case]) -> Iterator[tuple[str, Predicate]]:
     yield "in bfloat16: a cast or a sum in low precision?", lambda c: c.half
     yield "for an empty batch", lambda c: c.empty
-    for option in dict.fromkeys(c.option for c in cases if c.option):
-        yield f"with {option}: is the option ignored?", lambda c, o=option: c.option == o
-    yield "with options other than those of the first case: is one ignored?", lambda c: bool(c.option)
+    changed = [dict.fromkeys(text.partition("=")[0] for text in c.option.split(", ")) for c in cases]
+    for option in dict.fromkeys(name for names in changed for name in names if name):
+        uses = lambda c, o=option: c.option.startswith(f"{o}=")  # noqa: E731
+        yield f"with other values of {option}: is the option ignored?", uses
+    yield "with options other than those of the first case", lambda c: bool(c.option)
     names = list(dict.fromkeys(name for case in cases for name in case.sizes))
     for name in names:
         size = lambda c, n=name: c.sizes.get(n)  # noqa: E731

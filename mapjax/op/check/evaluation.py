@@ -69,17 +69,21 @@ class Compiled:
     def __init__(self, function: Function) -> None:
         self._whole = quick_jit(functools.partial(evaluate, function))
         self._value = quick_jit(functools.partial(value_only, function))
+        self._undifferentiable: dict[tuple, Exception] = {}
 
     def __call__(self, arrays: Arrays, cotangents: Sequence[Any]) -> "Outcome":
-        try:
-            return Outcome(_to_numpy(self._whole(arrays, list(cotangents))))
-        except Exception as error:
-            whole_error = error
+        # What cannot be traced for some shapes is not tried again for other numbers.
+        key = tuple((a.shape, a.dtype, jax.config.jax_enable_x64) for a in arrays)
+        if key not in self._undifferentiable:
+            try:
+                return Outcome(_to_numpy(self._whole(arrays, list(cotangents))))
+            except Exception as error:
+                self._undifferentiable[key] = error
         try:
             value = _to_numpy(self._value(arrays, list(cotangents)))
         except Exception as error:
             return Outcome(None, error)
-        return Outcome(value, whole_error)
+        return Outcome(value, self._undifferentiable[key])
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,10 @@ def _to_numpy(evaluation: Evaluation) -> Evaluation:
     return jax.tree.map(np.asarray, evaluation)
 
 
-def say(error: BaseException, limit: int = 300) -> str:
-    """The error in one line."""
+def say(error: BaseException, limit: int = 400) -> str:
+    """The error in one line; of a long one the beginning and the end, where JAX says what it got."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines)
-    text = text if len(text) <= limit else text[: limit - 3] + "..."
+    text = " ".join(line for line in lines if not set(line) <= {"-"})
+    if len(text) > limit:
+        text = f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
     return f"{type(error).__name__}: {text}"

@@ -54,7 +54,9 @@ def pure(exam: Examination, subject: Subject) -> Row:
     effects = sorted(map(str, programs[0].effects))
     if effects:
         problems.append(f"the program has side effects: {', '.join(effects)}")
-    if not _same_program(*programs):
+    if any(isinstance(c, jax.core.Tracer) for program in programs for c in program.consts):
+        problems.append("it uses a value of another trace: captured from a closure or a global")
+    elif not _same_program(*programs):
         problems.append("traced twice with the same shapes it gives two different programs")
     found = [Finding("", "failed", "; ".join(problems))] if problems else [Finding("", "ok")]
     return row("no side effects", subject, found, _CAUSE)

@@ -96,6 +96,10 @@ class Report:
     def failures(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.status == "failed")
 
+    @property
+    def table(self) -> Table:
+        return self._table(self.rows)
+
     def raise_if_failed(self) -> "Report":
         """The report itself, or `CheckFailed` with the rows that failed."""
         if self.failures:
@@ -121,12 +125,12 @@ class Report:
         return iter(self.rows)
 
     def __str__(self) -> str:
-        return str(self._table(self.rows))
+        return str(self.table)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self._table(self.rows)._repr_html_()
+        return self.table._repr_html_()
 
     def _table(self, rows: Sequence[Row]) -> Table:
         failed = len(self.failures)

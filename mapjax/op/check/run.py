@@ -17,9 +17,10 @@ from mapjax.op.check.purity import pure
 from mapjax.op.check.report import Finding, Report, Row
 from mapjax.op.check.second import beyond_first_order
 from mapjax.op.check.special import zeros_and_ties
-from mapjax.op.check.subject import Subject, platform
+from mapjax.op.check.subject import Subject
 from mapjax.op.check.transforms import Plain, batch_dimensions, batching, control_flow
 from mapjax.op.operation import Operation
+from mapjax.op.platform import current_platform
 
 Arrays = tuple[Any, ...]
 
@@ -77,14 +78,16 @@ def check(
         # A defect may warn on its way (an overflow, a cast); the report says what is wrong.
         warnings.simplefilter("ignore")
         rows = tuple(_rows(operation, Plan(operation, inputs, options, seed)))
-    return Report(
+    report = Report(
         operation=operation.name,
         signature=str(operation.signature),
-        platform=platform(),
+        platform=current_platform(),
         versions={"jax": jax.__version__, "python": sys.version.split()[0]},
         seconds=time.perf_counter() - start,
         rows=rows,
     )
+    operation.records["check"] = report.table
+    return report
 
 
 def _rows(operation: Operation, plan: Plan) -> Iterator[Row]:
@@ -93,7 +96,7 @@ def _rows(operation: Operation, plan: Plan) -> Iterator[Row]:
     for kernel in operation.kernels:
         subject = Subject.of(operation, kernel)
         yield from _implementation(exam, subject)
-    yield from lowering(exam, platform())
+    yield from lowering(exam, current_platform())
 
 
 def _inputs(plan: Plan) -> Row:

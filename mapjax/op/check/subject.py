@@ -1,5 +1,6 @@
 """Each implementation of an operation on its own, with all that JAX's transformations see of it."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,14 +55,5 @@ def isolated(operation: Operation, kernel: Kernel) -> Operation:
     if operation.rule is not None:
         alone.gradient(operation.rule)
     if kernel.name != "reference":
-        register = alone.kernel(name=kernel.name, gradient=kernel.gradient, fits=kernel.fits)
-        register(kernel.forward)
+        alone.kernels.add(dataclasses.replace(kernel, platforms=()))
     return alone
-
-
-def platform() -> str:
-    """The platform of the default device, by the name that kernels are registered for."""
-    device = jax.devices()[0]
-    if device.platform != "gpu":
-        return device.platform
-    return "rocm" if "rocm" in device.client.platform_version.lower() else "cuda"
