@@ -12,6 +12,7 @@ COMMANDS = {
     "restore": "take rain and haze out of pictures",
     "evaluate": "measure restored pictures against their targets (PSNR, SSIM)",
     "train": "train a network that takes rain and haze out of pictures",
+    "new-op": "start an operation of your own from files that work",
     "demo": "take rain and haze out of photos that they were rendered over",
 }
 """The commands; each is the module of its name here, with a `main(arguments)`."""
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         # Imported when it is run: the help of one command does not wait for what another one needs.
-        return importlib.import_module(f"mapjax.cli.{name}").main(rest) or 0
+        module = importlib.import_module(f"mapjax.cli.{name.replace('-', '_')}")
+        return module.main(rest) or 0
     except KeyboardInterrupt:
         print("mapjax: interrupted", file=sys.stderr)
         return 130
