@@ -51,6 +51,9 @@ def basics(exam: Examination, subject: Subject) -> Iterator[Row]:
             continue
         outcome = exam.outcome(subject, case)
         if outcome.evaluation is None:
+            if case is not exam.plan.base and exam.reference_raises(case):
+                value.skip(case, f"the reference raises {say(outcome.error)}")
+                continue
             value.wrong(case, f"it raises {say(outcome.error)}", _cause_of_exception(outcome.error))
             continue
         _value(exam, case, outcome.evaluation, value)

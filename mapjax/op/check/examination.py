@@ -9,7 +9,6 @@ from mapjax.op.check.compare import Standard
 from mapjax.op.check.evaluation import Compiled, Outcome, float_positions
 from mapjax.op.check.expectation import Expectation, expect
 from mapjax.op.check.inputs import Case
-from mapjax.op.check.oracle import custom_derivatives
 from mapjax.op.check.plan import Plan
 from mapjax.op.check.report import Finding, Row, Status
 from mapjax.op.check.subject import Subject
@@ -27,9 +26,7 @@ class Examination:
         self._compiled: dict[tuple, Compiled] = {}
         self._outcomes: dict[tuple, Outcome] = {}
         self._expected: dict[tuple, Expectation | None] = {}
-        self.customs = custom_derivatives(
-            self.plain(plan.base.static), plan.base.arrays
-        )
+        self.customs = plan.customs
 
     def plain(self, static: dict) -> Callable:
         """The reference as a function, with no rule of the operation around it."""
@@ -72,6 +69,10 @@ class Examination:
                 self.customs,
             )
         return self._expected[key]
+
+    def reference_raises(self, case: Case) -> bool:
+        """Whether the reference cannot be computed there, so that the case is none."""
+        return self.outcome(self.reference, case).evaluation is None
 
     @property
     def only_reference(self) -> bool:

@@ -1,7 +1,7 @@
 """Arrays to check an operation with: drawn from its signature, or given by its author."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,9 +87,11 @@ class Source:
         self._seed = seed
         self.domains = tuple(domains)
 
-    def draw(self, shapes: Sequence[tuple[int, ...]], point: int = 0) -> tuple[np.ndarray, ...]:
+    def draw(
+        self, shapes: Sequence[tuple[int, ...]], static: Mapping[str, Any], point: int = 0
+    ) -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng([self._seed, point])
-        limit = _index_limit(shapes)
+        limit = _index_limit(shapes, static)
         return tuple(
             _array(rng, shape, working_dtype(spec.dtypes), draw, limit)
             for spec, shape, draw in zip(self._signature.arrays, shapes, self.domains, strict=True)
@@ -97,7 +99,7 @@ class Source:
 
     def again(self, case: Case, point: int) -> Case:
         """Another point of the same shapes, dtypes and options."""
-        arrays = self.draw([array.shape for array in case.arrays], point)
+        arrays = self.draw([array.shape for array in case.arrays], case.static, point)
         pairs = zip(arrays, case.arrays, strict=True)
         return case.with_arrays(new.astype(old.dtype) for new, old in pairs)
 
@@ -157,10 +159,14 @@ def _no_options(signature: Signature) -> dict[str, Any]:
     return dict.fromkeys(signature.statics)
 
 
-def _index_limit(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Integers may be indices: they stay below every size, and from three up they repeat."""
+def _index_limit(shapes: Sequence[tuple[int, ...]], static: Mapping[str, Any]) -> int:
+    """Integers may be indices or labels: they stay below every size and every count among options.
+
+    Where there are more of them than that, they repeat.
+    """
     sizes = [size for shape in shapes for size in shape if size > 0]
-    return max(1, min(sizes, default=2))
+    counts = [v for v in static.values() if type(v) is int and v >= 2]
+    return max(1, min([*sizes, *counts], default=2))
 
 
 def _array(

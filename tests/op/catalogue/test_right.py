@@ -431,7 +431,7 @@ def modulus():
     def energy(z: Complex[Array, "*shape"]) -> Float[Array, "*shape"]:
         return jnp.square(jnp.real(z)) + jnp.square(jnp.imag(z))
 
-    energy.gradient(lambda ct, z: (2 * ct * jnp.conj(z),))
+    energy.gradient(lambda ct, z: (2 * ct.astype(z.dtype) * jnp.conj(z),))
     return energy
 
 
