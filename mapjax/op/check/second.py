@@ -24,7 +24,7 @@ def beyond_first_order(plain: Plain) -> Iterator[Row]:
     """
     exam, case = plain.exam, plain.base
     expected = exam.expected(case)
-    if not plain.works or expected is None or expected.gradients is None:
+    if not plain.differentiable or expected is None or expected.gradients is None:
         return
     cotangents = plain.cotangents[0]
     rng = np.random.default_rng(11)

@@ -33,8 +33,10 @@ class Plain:
         again = exam.plan.source.again
         self.points = [self.base, *(again(self.base, i) for i in range(1, _POINTS))]
         self.cotangents = [exam.plan.cotangents(self.base, i) for i in range(_POINTS)]
-        self.works = exam.outcome(subject, self.base).differentiated is not None
-        self.one = evaluate if self.works else value_only
+        self.differentiable = exam.outcome(subject, self.base).differentiated is not None
+        # The derivative that JAX makes of plain JAX is right under its own transformations.
+        self.with_gradients = self.differentiable and exam.plan.authored
+        self.one = evaluate if self.with_gradients else value_only
         floats = is_inexact
         results = jax.tree.leaves(exam.plan.results(self.base))
         count = len(results)
@@ -45,11 +47,13 @@ class Plain:
             *(f"{name} under differentiation" for name in names),
             *(f"the gradient of {name!r}" for name in exam.float_names(self.base)),
         ]
+        self._compiled = exam.compiled(subject, self.base.static)
 
     def call(self, case: Case, cotangents: Sequence[Any]) -> Evaluation | None:
-        compiled = self.exam.compiled(self.subject, case.static)
-        outcome = compiled(case.arrays, cotangents)
-        return outcome.evaluation
+        found = self._compiled(case.arrays, cotangents).evaluation
+        if found is None or self.with_gradients:
+            return found
+        return Evaluation(found.primal, [], [])
 
     def standards(self, case: Case, cotangents: Sequence[Any], factor: float = 1) -> list | None:
         """A plain call's leaves, with the errors that rounding allows."""
@@ -65,14 +69,14 @@ class Plain:
             dtype = max(floats, key=lambda d: float(jnp.finfo(d).eps))
             moved = list(oracle.moved(case.arrays, cotangents, dtype, rng))
         leaves = jax.tree.leaves(found)
-        exact_leaves = jax.tree.leaves(exact)
+        exact_leaves = jax.tree.leaves(exact)[: len(leaves)]
         result = []
         for i, leaf in enumerate(leaves):
             # How far the exact answer moves is added to where this one is.
             shifts = []
             if len(exact_leaves) == len(leaves) and exact_leaves[i].shape == leaf.shape:
                 for m in map(jax.tree.leaves, moved):
-                    if len(m) == len(leaves) and is_inexact(leaf.dtype):
+                    if len(m) >= len(leaves) and is_inexact(leaf.dtype):
                         shifts.append(leaf + (m[i] - exact_leaves[i]))
             result.append(Standard.of(leaf, leaf.dtype, perturbed=shifts, factor=factor))
         return result
@@ -126,7 +130,7 @@ def batching(plain: Plain) -> Iterator[Row]:
         axes = tuple(0 if i in group else None for i in range(arity))
         pick = functools.partial(_pick, group)
         programs[f"of {label}"] = functools.partial(_vmap_of_one, plain, axes, pick)
-        if plain.works and (len(group) == 1 or group == whole):
+        if plain.with_gradients and (len(group) == 1 or group == whole):
             programs[f"under {label}"] = functools.partial(_one_of_vmap, plain, axes, pick)
     if any(array.ndim for array in plain.base.arrays):
         programs["last"] = functools.partial(_vmap_of_one, plain, (-1,) * arity, _last)
@@ -158,7 +162,7 @@ def batching(plain: Plain) -> Iterator[Row]:
         "a batching rule, or a kernel that mixes up the batch: vmap puts the new axis first, of "
         "these arguments and not of the others"
     )
-    name = "vmap of value and gradient" if plain.works else "vmap"
+    name = "vmap of value and gradient" if plain.with_gradients else "vmap"
     yield row(name, plain.subject, vmap_of, cause)
     if under_vmap:
         yield row("gradient of vmap", plain.subject, under_vmap, cause)
@@ -247,7 +251,7 @@ def control_flow(plain: Plain) -> Iterator[Row]:
         "remat": lambda a, b, c, flag: one(jax.checkpoint(function), a, first(c)),
         "cond": lambda a, b, c, flag: one(conditional(flag), a, first(c)),
     }
-    if not plain.works:
+    if not plain.with_gradients:
         del programs["gradient of scan"], programs["remat"]
     batched = stacked([point.arrays for point in plain.points])
     arguments = (plain.base.arrays, batched, stacked(plain.cotangents), np.True_)
