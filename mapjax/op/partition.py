@@ -1,13 +1,13 @@
 """Batch dimensions split over the devices of a mesh, for kernels that the compiler cannot split.
 
-XLA splits plain JAX by itself, but an opaque kernel it runs whole on every device. Which dimensions
-may be split follows from the signature: those of its variadic names, `*batch`, along which an
-operation works independently. All others are gathered first.
+XLA splits plain JAX by itself, but an opaque kernel it runs whole on every device, or not at all.
+Which dimensions may be split follows from the signature: those of its variadic names, `*batch`,
+along which an operation works independently. All others are gathered first.
 
 A mesh with explicit axes tells how each array is split while JAX traces; `jax.shard_map` then does
-it, on every platform. With automatic axes the compiler decides later, and asks
-`custom_partitioning`. XLA does so on CPU and GPU; the compiler for TPU does not, so a mesh of
-several chips needs explicit axes there, or a `jax.shard_map` around the call.
+it, on every platform. With automatic axes the compiler decides later. On CPU and GPU it asks
+`custom_partitioning`; on TPU it asks nobody, so there the batch is split over all axes of the mesh
+that `jax.set_mesh` has set, as far as they divide it, and without one JAX refuses the kernel.
 """
 
 import math
@@ -118,8 +118,7 @@ def partitioned(
     @split.def_vmap
     def _(_: int, mapped: Sequence[bool], *arrays: jax.Array) -> tuple:
         # What is mapped over is independent too: one more dimension to split by.
-        depth = sum(name is not None and name.startswith("mapped") for name in outputs[0])
-        name = f"mapped{depth}"
+        name = f"vmap {sum(str(name).startswith('vmap ') for name in outputs[0])}"
         wider = [(name, *labels) if m else labels for labels, m in zip(inputs, mapped, strict=True)]
         axes = tuple(0 if m else None for m in mapped)
         over = jax.vmap(function, in_axes=axes)
@@ -138,26 +137,59 @@ def _meshes(arrays: Sequence[jax.Array]) -> list[Any]:
 def _by_types(
     function: Function, inputs: Sequence[Labels], outputs: Sequence[Labels], arrays: tuple
 ) -> tuple:
+    """Split as the types of the arrays say, those of explicit axes."""
     mesh = next(mesh for mesh in _meshes(arrays) if AxisType.Explicit in mesh.axis_types)
     split = _split(inputs, arrays, [jax.typeof(array).sharding.spec for array in arrays], mesh)
-    specs = tuple(_spec(labels, split) for labels in inputs)
     arrays = tuple(
-        jax.sharding.reshard(array, NamedSharding(mesh, spec))
-        for array, spec in zip(arrays, specs, strict=True)
+        jax.sharding.reshard(array, NamedSharding(mesh, _spec(labels, split)))
+        for array, labels in zip(arrays, inputs, strict=True)
     )
-    local = jax.shard_map(
+    return _shard_map(function, inputs, outputs, split, mesh)(*arrays)
+
+
+def _by_mesh(
+    function: Function, inputs: Sequence[Labels], outputs: Sequence[Labels], arrays: tuple
+) -> tuple:
+    """Split over all automatic axes of the mesh that is set, as far as they divide."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    free = [axis for axis, kind in kinds if kind == AxisType.Auto]
+    split: dict[str, tuple[str, ...]] = {}
+    for names, array in zip(inputs, arrays, strict=True):
+        for name, size in zip(names, array.shape, strict=True):
+            if name is not None and name not in split:
+                split[name] = ()
+                while (
+                    free and size % math.prod(mesh.shape[a] for a in (*split[name], free[0])) == 0
+                ):
+                    split[name] += (free.pop(0),)
+    return _shard_map(function, inputs, outputs, split, mesh)(*arrays)
+
+
+def _shard_map(
+    function: Function, inputs: Sequence[Labels], outputs: Sequence[Labels], split: Split, mesh: Any
+) -> Function:
+    return jax.shard_map(
         _summed(function, outputs, split),
         mesh=mesh,
-        in_specs=specs,
+        in_specs=tuple(_spec(labels, split) for labels in inputs),
         out_specs=tuple(_spec(labels, split) for labels in outputs),
         check_vma=False,  # a kernel would have to declare over which axes its results vary
     )
-    return local(*arrays)
 
 
 def _by_compiler(
     function: Function, inputs: Sequence[Labels], outputs: Sequence[Labels], arrays: tuple
 ) -> tuple:
+    """Split as the compiler decides, where it asks; else by the mesh that is set."""
+    asked = _asked(function, inputs, outputs)
+    if not jax.sharding.get_abstract_mesh().axis_names:
+        return jax.lax.platform_dependent(*arrays, tpu=function, default=asked)
+    by_mesh = lambda *arrays: _by_mesh(function, inputs, outputs, arrays)  # noqa: E731
+    return jax.lax.platform_dependent(*arrays, tpu=by_mesh, default=asked)
+
+
+def _asked(function: Function, inputs: Sequence[Labels], outputs: Sequence[Labels]) -> Function:
     def shardings(mesh: Any, given: Sequence[Any]) -> tuple[Split, tuple, tuple]:
         split = _split(inputs, given, [array.sharding.spec for array in given], mesh)
         named = lambda labels: NamedSharding(mesh, _spec(labels, split))  # noqa: E731
@@ -178,16 +210,17 @@ def _by_compiler(
         sharding_rule=rule,
         need_replication_factors=whole,
     )
-    return call(*arrays)
+    return call
 
 
 def _sharding_rule(inputs: Sequence[Labels], outputs: Sequence[Labels]) -> tuple[str, tuple]:
-    """`"batch0 whole0, whole1 -> batch0 whole2"`, and the names of what is kept whole."""
+    """`"split0 whole0, whole1 -> split0 whole2"`, and the names of what is kept whole."""
+    names: dict[str, str] = {}
     whole: list[str] = []
 
     def factor(label: str | None) -> str:
         if label is not None:
-            return f"by_{label}"
+            return names.setdefault(label, f"split{len(names)}")
         whole.append(f"whole{len(whole)}")
         return whole[-1]
 

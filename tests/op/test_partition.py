@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 import mapjax as mj
+from mapjax.op import partition
 
 seen: list[tuple] = []  # the shapes of the parts that the kernels were traced for
 
@@ -190,6 +191,50 @@ def test_inside_shard_map_over_one_axis_it_splits_by_the_other():
     gain = jax.device_put(GAIN, NamedSharding(mesh, P()))
     close(on_mesh(mesh, local, x, gain), scale.reference(X, GAIN, power=5))
     assert (4, 1, 3) in parts("forward")
+
+
+def test_for_tpu_automatic_axes_are_those_of_the_mesh_that_is_set():
+    """The compiler for TPU asks nobody: the split is written into the program."""
+
+    @mj.op
+    def double(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        return 2 * x
+
+    def body(x_ref, out_ref):
+        out_ref[...] = 2 * x_ref[...]
+
+    @double.kernel("tpu", partition=True)
+    def tiles(x):
+        return pl.pallas_call(body, jax.ShapeDtypeStruct(x.shape, x.dtype))(x)
+
+    mesh = mesh_of((2, 2), AxisType.Auto)
+    x = jax.device_put(jnp.ones((4, 8, 128)), NamedSharding(mesh, P("data")))
+
+    def lowered():
+        return jax.jit(double).trace(x).lower(lowering_platforms=("tpu",)).as_text()
+
+    with jax.set_mesh(mesh):
+        text = lowered()
+    (call,) = (line for line in text.splitlines() if "tpu_custom_call" in line)
+    assert "tensor<1x8x128xf32>" in call
+    with pytest.raises(NotImplementedError, match="wrap the call in a shard_map"):
+        lowered()
+
+
+@pytest.mark.parametrize("shape, part", [((8, 2), (2, 2)), ((2, 6), (1, 3)), ((3, 3), (3, 3))])
+def test_a_set_mesh_splits_as_far_as_it_divides(shape, part):
+    found = []
+
+    def total(x, gain):
+        found.append(x.shape)
+        return x * gain[None, None], jnp.sum(x, (0, 1))
+
+    labels = ("batch0", "batch1", None), (None,)
+    x, gain = jnp.arange(float(3 * np.prod(shape))).reshape(*shape, 3), jnp.arange(3.0)
+    with jax.set_mesh(mesh_of((2, 2), AxisType.Auto)):
+        product, summed = jax.jit(lambda *a: partition._by_mesh(total, labels, labels, a))(x, gain)
+    assert set(found) == {(*part, 3)}
+    close((product, summed), (x * gain[None, None], jnp.sum(x, (0, 1))))
 
 
 def test_an_uneven_batch_is_kept_whole():
