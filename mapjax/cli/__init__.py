@@ -12,6 +12,7 @@ COMMANDS = {
     "restore": "take rain and haze out of pictures",
     "evaluate": "measure restored pictures against their targets (PSNR, SSIM)",
     "train": "train a network that takes rain and haze out of pictures",
+    "check": "check an operation of your own, or of the library",
     "new-op": "start an operation of your own from files that work",
     "demo": "take rain and haze out of photos that they were rendered over",
 }

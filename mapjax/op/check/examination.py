@@ -79,6 +79,11 @@ class Examination:
         """Whether the operation is its reference and nothing else."""
         return self.operation.rule is None and len(self.operation.kernels) == 1
 
+    def authored(self, subject: Subject) -> bool:
+        """Whether somebody wrote it or its gradient; if not, it is plain JAX."""
+        is_plain = subject.is_reference and subject.rule is None and "custom_vjp" not in self.customs
+        return not is_plain
+
     def has_author(self, subject: Subject) -> bool:
         """Whether somebody wrote the derivative or the kernel, besides what JAX derives itself."""
         return subject.rule is not None or not subject.is_reference or bool(self.customs)

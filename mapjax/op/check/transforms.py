@@ -35,7 +35,7 @@ class Plain:
         self.cotangents = [exam.plan.cotangents(self.base, i) for i in range(_POINTS)]
         self.differentiable = exam.outcome(subject, self.base).differentiated is not None
         # The derivative that JAX makes of plain JAX is right under its own transformations.
-        self.with_gradients = self.differentiable and exam.plan.authored
+        self.with_gradients = self.differentiable and exam.authored(subject)
         self.one = evaluate if self.with_gradients else value_only
         floats = is_inexact
         results = jax.tree.leaves(exam.plan.results(self.base))
