@@ -16,6 +16,13 @@ more kernels that compute it:
 
     @scale.kernel("tpu")                                        # optional: a kernel a platform
     def tpu(x, gain, *, power): ...
+
+    mj.check(scale)                                             # is it right?
+    scale.explain(x, gain)                                      # what runs where, and why
+    scale.benchmark(x, gain)                                    # how fast
+    scale.card()                                                # all that there is to know
+
+    with mj.using(scale="reference"): ...                       # a kernel of your choice
 """
 
 import sys
@@ -23,7 +30,7 @@ from types import ModuleType
 
 from mapjax.op.operation import Operation as Operation
 from mapjax.op.operation import op as op
-from mapjax.op.registry import PLATFORMS as PLATFORMS
+from mapjax.op.platform import PLATFORMS as PLATFORMS
 from mapjax.op.registry import Kernel as Kernel
 from mapjax.op.table import Table as Table
 from mapjax.op.using import operations as operations

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from mapjax.op.platform import current_platform
-from mapjax.op.registry import PLATFORMS, Kernel
+from mapjax.op.platform import PLATFORMS, current_platform, require_platforms
+from mapjax.op.registry import Kernel
 from mapjax.op.signature import describe
 from mapjax.op.table import Table
 from mapjax.op.using import requested
@@ -19,10 +19,8 @@ def explain(
     operation: "Operation", args: tuple, options: dict[str, Any], platform: str | None
 ) -> Table:
     """See `Operation.explain`."""
-    if platform is not None and platform not in PLATFORMS:
-        raise ValueError(
-            f"{operation.name}: no platform {platform!r}; there are {', '.join(PLATFORMS)}"
-        )
+    if platform is not None:
+        require_platforms((platform,), f"{operation.name}: no platform is named")
     arrays, static = abstract(operation, args, options)
     name = requested(operation.name)
     if name is not None:

@@ -1,8 +1,10 @@
-"""The platform that this process computes on, by the name that kernels are registered for."""
+"""The platforms that kernels are for, and the one that this process computes on."""
 
 from typing import Any
 
 import jax
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def platform_of(device: Any) -> str:
@@ -15,3 +17,13 @@ def platform_of(device: Any) -> str:
 def current_platform() -> str:
     device = jax.config.jax_default_device
     return platform_of(device if isinstance(device, jax.Device) else jax.devices()[0])
+
+
+def require_platforms(platforms: tuple[str, ...], who: str) -> None:
+    """Raise `ValueError`, with the list of what there is, for a platform that is none."""
+    unknown = [platform for platform in platforms if platform not in PLATFORMS]
+    if unknown:
+        hint = "; a 'gpu' is 'cuda' (NVIDIA) or 'rocm' (AMD)" if "gpu" in unknown else ""
+        raise ValueError(
+            f"{who} {', '.join(map(repr, unknown))}; the platforms are {', '.join(PLATFORMS)}{hint}"
+        )

@@ -6,9 +6,8 @@ from typing import Any
 
 import jax
 
+from mapjax.op.platform import PLATFORMS, require_platforms
 from mapjax.op.refusal import refuse
-
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,7 @@ class Kernel:
     partition: bool = False
 
     def __post_init__(self) -> None:
-        unknown = [platform for platform in self.platforms if platform not in PLATFORMS]
-        if unknown:
-            hint = "; a 'gpu' is 'cuda' (NVIDIA) or 'rocm' (AMD)" if "gpu" in unknown else ""
-            raise ValueError(
-                f"{self.operation}: kernel {self.name!r} is for {', '.join(map(repr, unknown))}; "
-                f"the platforms are {', '.join(PLATFORMS)}, and none named means any{hint}"
-            )
+        require_platforms(self.platforms, f"{self.operation}: kernel {self.name!r} is for")
 
     def __call__(self, *arrays: Any, **static: Any) -> Any:
         return self.forward(*arrays, **static)

@@ -8,6 +8,7 @@ import jax
 from jax.extend.core import JaxprEqn
 
 from mapjax.op.mark import marks
+from mapjax.op.platform import current_platform, require_platforms
 
 
 def trace(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -19,6 +20,14 @@ def trace(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> 
     with marks():
         # A jitted or differentiated function traces anew: the marks are in the key of its cache.
         return jax.make_jaxpr(lambda *a: function(*a, **kwargs))(*args)
+
+
+def platform_or_here(platform: str | None) -> str:
+    """A platform to choose kernels for, which without a name is the one of this process."""
+    if platform is None:
+        return current_platform()
+    require_platforms((platform,), "no platform is named")
+    return platform
 
 
 def stack_of(equation: JaxprEqn, outer: str) -> str:

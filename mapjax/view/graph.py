@@ -11,11 +11,10 @@ from typing import Any
 import jax
 
 from mapjax.op.cost import human, nbytes
-from mapjax.op.platform import current_platform
 from mapjax.op.table import Table
 from mapjax.view._groups import group
 from mapjax.view._program import Kind, Node, Program
-from mapjax.view._trace import short, trace
+from mapjax.view._trace import platform_or_here, short, trace
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def graph(
     >>> [step.title for step in mj.graph(layer, jnp.ones((4, 3))).steps]
     ['x', 'dense', 'tanh', 'result']
     """
-    platform = platform or current_platform()
+    platform = platform_or_here(platform)
     closed = trace(function, args, kwargs)
     names = _input_names(function, args)
     program = Program(closed, names, platform)

@@ -8,9 +8,8 @@ from jax.extend.core import Jaxpr, JaxprEqn
 
 from mapjax.op.cost import equation_flops, human, nbytes, sub_jaxprs
 from mapjax.op.mark import Label, label_of
-from mapjax.op.platform import current_platform
 from mapjax.op.table import Table
-from mapjax.view._trace import direction, short, stack_of, trace
+from mapjax.view._trace import direction, platform_or_here, short, stack_of, trace
 
 
 def inventory(
@@ -38,7 +37,7 @@ def inventory(
     >>> [(row["operation"], row["pass"]) for row in mj.inventory(jax.grad(loss), weight)]
     [('dense', 'forward'), ('dense', 'gradient')]
     """
-    platform = platform or current_platform()
+    platform = platform_or_here(platform)
     rows: Counter[tuple] = Counter()
     costs: dict[tuple, tuple[int, int]] = {}
     for equation, label, towards, times in _operations(

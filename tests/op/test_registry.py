@@ -79,7 +79,7 @@ def test_kernels_are_callable_by_name():
 def test_what_cannot_be_registered():
     double = make()
     with pytest.raises(
-        ValueError, match="for 'gpu'; the platforms are cpu, cuda, rocm, tpu, .* 'gpu' is"
+        ValueError, match="for 'gpu'; the platforms are cpu, cuda, rocm, tpu; a 'gpu' is"
     ):
         double.kernel("gpu", name="k")(lambda x, *, shift: x)
     with pytest.raises(ValueError, match="double has a kernel 'reference' already"):

@@ -107,3 +107,5 @@ def test_a_function_without_operations():
     assert len(mj.inventory(jnp.sin, X)) == 0
     with pytest.raises(TypeError, match="the first argument is a function of arrays, got a int"):
         mj.inventory(3)
+    with pytest.raises(ValueError, match="no platform is named 'gpu'; the platforms are cpu"):
+        mj.inventory(jnp.sin, X, platform="gpu")
