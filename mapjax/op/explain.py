@@ -14,6 +14,8 @@ from mapjax.op.using import requested
 if TYPE_CHECKING:
     from mapjax.op.operation import Operation
 
+_ASKED = "asked for by mapjax.using"
+
 
 def explain(
     operation: "Operation", args: tuple, options: dict[str, Any], platform: str | None
@@ -25,31 +27,27 @@ def explain(
     name = requested(operation.name)
     if name is not None:
         operation.kernels.require(name)
-    rows = []
+    rows: list[tuple] = []
     for place in PLATFORMS if platform is None else (platform,):
-        chosen: Kernel | None = None
+        chosen: str | None = None
         for kernel in operation.kernels:
             reason = kernel.refusal(place, arrays, static)
-            if reason is None and name is not None:
-                reason = None if kernel.name == name else f"{name} was asked for by mapjax.using"
+            if reason is None and name not in (None, kernel.name):
+                reason = f"{name} was {_ASKED}"
             if reason is None and chosen is not None:
-                reason = f"comes after {chosen.name}"
+                reason = f"comes after {chosen}"
             if reason is None:
-                chosen = kernel
-            why = reason or (
-                "asked for by mapjax.using" if name else "the first that takes the call"
-            )
-            gradient = (
-                "JAX's own"
-                if kernel.name == name == "reference"
-                else gradient_of(operation, kernel)
-            )
+                chosen = kernel.name
+                why = "the first that takes the call" if name is None else _ASKED
+            else:
+                why = reason
+            plain = kernel.name == name == "reference"
+            gradient = "JAX's own" if plain else gradient_of(operation, kernel)
             rows.append((place, kernel.name, reason is None, why, gradient))
         if chosen is None:
             rows.append((place, "none", True, "lowering for this platform is refused", ""))
     bindings = operation.signature.check_arrays(tuple((a.shape, a.dtype) for a in arrays))
-    here = current_platform()
-    note = f"{describe(bindings)}; this process computes on {here}"
+    note = f"{describe(bindings)}; this process computes on {current_platform()}"
     columns = ("platform", "kernel", "chosen", "why", "gradient")
     return Table(f"{operation.signature}", columns, tuple(rows), (note,))
 

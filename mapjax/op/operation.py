@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import jax
 
 from mapjax.op.constraint import Constraint
-from mapjax.op.gradient import Rule, checked, fill_integers, of_reference, through
+from mapjax.op.gradient import (
+    Rule,
+    check_nondiff,
+    checked,
+    explain_forward_mode,
+    fill_integers,
+    of_reference,
+    stopped,
+    through,
+)
 from mapjax.op.mark import Label, marked, marking
 from mapjax.op.partition import check_partition, split_forward, split_gradient
 from mapjax.op.registry import Kernel, Registry
@@ -33,12 +42,18 @@ class Operation(Generic[P, R]):
     implementation by name, the reference among them; `records` what was last measured, by kind.
     """
 
-    def __init__(self, reference: Callable[P, R], where: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        reference: Callable[P, R],
+        where: Sequence[str] = (),
+        nondiff: Sequence[str] = (),
+    ) -> None:
         functools.update_wrapper(self, reference)
         self.reference = reference
         self.signature = Signature.of(reference)
         self.name = self.signature.name
         self.constraints = self._parse(where)
+        self.nondiff = check_nondiff(self.signature, nondiff)
         self.kernels = Registry(Kernel(self.name, "reference", reference))
         self.rule: Rule | None = None
         self.records: dict[str, Table] = {}
@@ -82,7 +97,10 @@ class Operation(Generic[P, R]):
         if marking():
             results = jax.tree.leaves(jax.eval_shape(call, *arrays))
             call = marked(call, self._label(kernel, arrays, static, results))
-        return call(*arrays)
+        try:
+            return call(*arrays)
+        except TypeError as error:
+            raise explain_forward_mode(self.name, error) from error
 
     def bind(self, *args: Any, **kwargs: Any) -> tuple[tuple[jax.Array, ...], dict[str, Any]]:
         """The arrays and all static options of a call, checked as the call checks them."""
@@ -162,6 +180,9 @@ class Operation(Generic[P, R]):
 
         return card(self)
 
+    def _repr_html_(self) -> str:
+        return self.card()._repr_html_()
+
     def __repr__(self) -> str:
         kernels = (f"{k.name} ({', '.join(k.platforms) or 'any platform'})" for k in self.kernels)
         return f"<operation {self.signature}: {', '.join(kernels)}>"
@@ -170,7 +191,7 @@ class Operation(Generic[P, R]):
         """Register the gradient: `rule(cotangent, *arrays, **static)`, a cotangent for each array.
 
         It is JAX code, differentiable in its turn, and the inputs are all that is kept for it.
-        Integer arrays need no entry.
+        Integer arrays need no entry, nor do those that are declared in `op(nondiff=...)`.
         """
         if self.rule is not None:
             raise ValueError(f"{self.name} has a gradient rule already")
@@ -244,14 +265,14 @@ class Operation(Generic[P, R]):
             return split_forward(self.signature, forward) if kernel.partition else forward
 
         rule = functools.partial(self.rule or of_reference(self.reference), **options)
-        rule = checked(self.signature, rule, "the gradient rule")
+        rule = checked(self.signature, rule, "the gradient rule", self.nondiff)
 
         @functools.cache
         def gradient_of(kernel: Kernel) -> Rule:
             if kernel.gradient is None:
                 return rule
             own = functools.partial(kernel.gradient, **options)
-            own = checked(self.signature, own, f"the gradient of kernel {kernel.name!r}")
+            own = checked(self.signature, own, f"the gradient of kernel {kernel.name!r}", self.nondiff)
             return through(split_gradient(self.signature, own) if kernel.partition else own, rule)
 
         def forward(*arrays: jax.Array) -> Any:
@@ -271,6 +292,8 @@ class Operation(Generic[P, R]):
             saving = through(forward, reference)
             differentiable = jax.custom_vjp(forward)
             differentiable.defvjp(lambda *arrays: (saving(*arrays), arrays), backward)
+        if self.nondiff:
+            differentiable = stopped(differentiable, self.signature, self.nondiff)
         differentiable.__name__ = self.name
         # Compiled where it is called eagerly, and inlined, so absent, where a jit surrounds it.
         return jax.jit(differentiable, inline=True)
@@ -287,8 +310,12 @@ def _avals(arrays: Sequence[jax.Array]) -> Avals:
 @overload
 def op(reference: Callable[P, R], /) -> Operation[P, R]: ...
 @overload
-def op(*, where: Sequence[str]) -> Callable[[Callable[P, R]], Operation[P, R]]: ...
-def op(reference: Any = None, /, *, where: Sequence[str] = ()) -> Any:
+def op(
+    *, where: Sequence[str] = (), nondiff: Sequence[str] = ()
+) -> Callable[[Callable[P, R]], Operation[P, R]]: ...
+def op(
+    reference: Any = None, /, *, where: Sequence[str] = (), nondiff: Sequence[str] = ()
+) -> Any:
     """Declare an operation from a function with jaxtyping annotations.
 
     Positional parameters are arrays; keyword-only ones are static options, hashable Python values.
@@ -298,6 +325,8 @@ def op(reference: Any = None, /, *, where: Sequence[str] = ()) -> Any:
     Args:
       reference: the operation in plain JAX.
       where: Python expressions over dimensions and options, such as `"height % stride == 0"`.
+      nondiff: names of float arrays that the operation has no gradient for, such as a mask: it is
+        zero, and the gradient rule returns nothing for them.
 
     Returns:
       An `Operation`, called like `reference`; `@name.gradient` and `@name.kernel(...)` add to it.
@@ -319,5 +348,5 @@ def op(reference: Any = None, /, *, where: Sequence[str] = ()) -> Any:
     1.0
     """
     if reference is None:
-        return functools.partial(Operation, where=where)
-    return Operation(reference, where)
+        return functools.partial(Operation, where=where, nondiff=nondiff)
+    return Operation(reference, where, nondiff)

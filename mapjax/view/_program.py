@@ -25,6 +25,7 @@ _HEAVY_NAMES = """
 _CALLS = frozenset(_CALL_NAMES.split())
 _HEAVY = frozenset(_HEAVY_NAMES.split())
 _LOOPS = frozenset(["scan", "while", "cond"])
+_NEVER_LIGHT = _HEAVY | {"scan", "while"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Node:
     """One step of the program."""
 
     kind: Kind
-    names: list[str]
+    title: str
     details: list[str] = field(default_factory=list)
     flops: int = 0
     takes: list[Value] = field(default_factory=list)
@@ -65,13 +66,13 @@ class Program:
         self.platform = platform
         jaxpr = closed.jaxpr
         values = [
-            self._add(Node("input", [name], gives=[variable.aval]))[0]
+            self._add(Node("input", name, gives=[variable.aval]))[0]
             if name
             else Value(variable.aval)
             for name, variable in zip(inputs, jaxpr.invars, strict=True)
         ]
         results = self._run(jaxpr, [Value(v.aval) for v in jaxpr.constvars], values, "")
-        self._add(Node("output", ["result"], takes=results))
+        self._add(Node("output", "result", takes=results))
         self._drop_unused()
 
     def _add(self, node: Node) -> list[Value]:
@@ -111,14 +112,13 @@ class Program:
     def _step(self, equation: JaxprEqn, values: list[Value], stack: str) -> list[Value]:
         results = [variable.aval for variable in equation.outvars]
         label, name = label_of(equation), equation.primitive.name
+        backward = direction(stack) == "gradient"
         if not results or name == "platform_index":
             return list(map(Value, results))
-        if label is not None:
+        if label is not None and (backward or label.is_whole(equation)):
             kind: Kind = "operation"
-            title = label.operation
+            title = label.operation + ", gradient" * backward
             details = [f"kernel {label.kernel(self.platform) or 'refused'}"]
-            if direction(stack) == "gradient":
-                title += ", gradient"
         elif "branches_platforms" in equation.params:
             return self._inline(equation, values, stack)
         elif self._is_light(equation):
@@ -133,7 +133,7 @@ class Program:
         else:
             kind, title, details = "heavy", call_name(equation), []
         flops = equation_flops(equation, self.platform)
-        return self._add(Node(kind, [title], details, flops, values, results))
+        return self._add(Node(kind, title, details, flops, values, results))
 
     def _inline(self, equation: JaxprEqn, values: list[Value], stack: str) -> list[Value]:
         ((part, _),) = sub_jaxprs(equation, self.platform)
@@ -143,7 +143,7 @@ class Program:
 
     def _is_light(self, equation: JaxprEqn) -> bool:
         """Whether an equation is cheap: elementwise, a reduction, a change of shape."""
-        if label_of(equation) is not None or equation.primitive.name in _HEAVY | _LOOPS - {"cond"}:
+        if label_of(equation) is not None or equation.primitive.name in _NEVER_LIGHT:
             return False
         parts = [part for part, _ in sub_jaxprs(equation, self.platform)]
         return all(self._is_light(inner) for part in parts for inner in part.eqns)

@@ -200,10 +200,10 @@ _SHAPING = frozenset(_SHAPING_NAMES.split())
 
 def _title(inside: list[Node], main: Node | None) -> str:
     """What a step does: its main part first; changes of shape only where there is nothing else."""
-    cheap = [name for node in inside if node is not main for name in node.names]
+    cheap = [node.title for node in inside if node is not main]
     told = list(dict.fromkeys(name for name in cheap if name not in _SHAPING))
     if main is None and not told:
         told = list(dict.fromkeys(cheap))
-    names = ([main.names[0]] if main else []) + told
+    names = ([main.title] if main else []) + told
     more = len(names) - 4
     return ", ".join(names[:4]) + (f" and {more} more" if more > 0 else "")

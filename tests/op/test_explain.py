@@ -95,7 +95,7 @@ def test_card(scale):
     assert "requires n > 1" in text
     assert "tiled      tpu, cuda" in text
     assert 'mapjax.using(scale="reference")' in text
-    assert "&#x27;*batch n&#x27;" in card._repr_html_()
+    assert "&#x27;*batch n&#x27;" in card._repr_html_() == scale._repr_html_()
     scale.benchmark(jnp.ones((2, 4)), seconds=0.0)
     assert "scale: speed" in str(scale.card())
     titles = [table["title"] for table in json.loads(scale.card().to_json())["tables"]]
