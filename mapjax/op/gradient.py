@@ -49,10 +49,52 @@ def fill_integers(cotangents: Sequence[Any], arrays: Sequence[Any]) -> tuple:
     )
 
 
-def checked(signature: Signature, rule: Rule, origin: str) -> Rule:
+def check_nondiff(signature: Signature, nondiff: Sequence[str]) -> frozenset[str]:
+    """The names of the arrays that have no gradient, which must be arguments."""
+    names = [spec.name for spec in signature.arrays]
+    unknown = [nondiff] if isinstance(nondiff, str) else [n for n in nondiff if n not in names]
+    if unknown:
+        raise ValueError(
+            f"operation {signature.name}: nondiff={nondiff!r} names {', '.join(unknown)}; it is a "
+            f"tuple of names of array arguments, which are {', '.join(names)}"
+        )
+    return frozenset(nondiff)
+
+
+def stopped(
+    function: Callable[..., Any], signature: Signature, nondiff: frozenset[str]
+) -> Callable[..., Any]:
+    """`function` with no derivative with respect to these arrays."""
+
+    def without_gradient(*arrays: jax.Array) -> Any:
+        return function(
+            *(
+                jax.lax.stop_gradient(array) if spec.name in nondiff else array
+                for spec, array in zip(signature.arrays, arrays, strict=True)
+            )
+        )
+
+    return without_gradient
+
+
+def explain_forward_mode(name: str, error: TypeError) -> TypeError:
+    """JAX's refusal of forward mode, with the ways round; any other error as it is."""
+    if "forward-mode" not in str(error) or "custom_vjp" not in str(error):
+        return error
+    return TypeError(
+        f"{name} has a gradient rule or a kernel, which JAX differentiates in reverse mode only: "
+        "use jax.grad, jax.vjp or jax.jacrev (jax.hessian works), or differentiate "
+        f"{name}.with_kernel('reference'), which is plain JAX"
+    )
+
+
+def checked(
+    signature: Signature, rule: Rule, origin: str, nondiff: frozenset[str] = frozenset()
+) -> Rule:
     """`rule`, checked when it is traced: a cotangent for each float array, of its shape and dtype.
 
-    JAX itself takes None for zero and any dtype without a word.
+    JAX itself takes None for zero and any dtype without a word. An array of `nondiff` needs no
+    entry, or None, and gets zero.
     """
     where = f"{signature.name}: {origin}"
     names = [spec.name for spec in signature.arrays]
@@ -62,17 +104,27 @@ def checked(signature: Signature, rule: Rule, origin: str) -> Rule:
         if not isinstance(found, tuple | list):
             raise TypeError(f"{where} returned a {type(found).__name__}; expected a tuple")
         floats = [is_float(array) for array in arrays]
-        if len(found) == sum(floats):
+        wanted = [f and name not in nondiff for name, f in zip(names, floats, strict=True)]
+        if len(found) == sum(wanted):
+            given = iter(found)
+            found = [next(given) if is_one else None for is_one in wanted]
+        elif len(found) == sum(floats):
             found = fill_integers(found, arrays)
         elif len(found) != len(arrays):
-            expected = ", ".join(n for n, is_one in zip(names, floats, strict=True) if is_one)
+            expected = ", ".join(n for n, is_one in zip(names, wanted, strict=True) if is_one)
             raise TypeError(
-                f"{where} returned {len(found)} cotangents; expected {sum(floats)}: {expected}"
+                f"{where} returned {len(found)} cotangents; expected {sum(wanted)}: {expected}"
             )
-        for name, array, is_one, cotangent_ in zip(names, arrays, floats, found, strict=True):
+        for name, array, is_one, cotangent_ in zip(names, arrays, wanted, found, strict=True):
             if is_one:
                 _check_cotangent(where, name, array, cotangent_)
-        return tuple(c for c, is_one in zip(found, floats, strict=True) if is_one)
+        return tuple(
+            cotangent_ if is_one else jnp.zeros_like(array)
+            for array, is_one, is_float_, cotangent_ in zip(
+                arrays, wanted, floats, found, strict=True
+            )
+            if is_float_
+        )
 
     return checked_rule
 
@@ -81,7 +133,7 @@ def _check_cotangent(where: str, name: str, array: jax.Array, found: Any) -> Non
     if found is None:
         raise TypeError(
             f"{where} returned None for {name!r}, which JAX would take for zero; return its "
-            f"cotangent, or jnp.zeros_like({name}) where it is zero"
+            f"cotangent, or declare the array in op(nondiff=({name!r},)) if it has none"
         )
     shape, dtype = jnp.shape(found), jnp.result_type(found)
     if shape != array.shape:

@@ -134,3 +134,41 @@ def test_what_cannot_be_registered():
     cube.gradient(lambda cotangent, x: (cotangent,))
     with pytest.raises(ValueError, match="cube has a gradient rule already"):
         cube.gradient(lambda cotangent, x: (cotangent,))
+
+
+@pytest.mark.parametrize("with_none", [False, True])
+@pytest.mark.parametrize("with_rule", [False, True])
+def test_an_array_without_a_gradient_is_declared(with_rule, with_none):
+    @op(nondiff=("mask",))
+    def masked(x: Float[Array, "n"], mask: Float[Array, "n"]) -> Float[Array, "n"]:
+        return x * x * mask
+
+    if with_rule:
+        slope = lambda ct, x, mask: 2 * ct * x * mask  # noqa: E731
+        masked.gradient(lambda *a: (slope(*a), None) if with_none else (slope(*a),))
+    x, mask = jnp.arange(3.0), jnp.array([1.0, 0.0, 2.0])
+    loss = lambda x, mask: jnp.sum(masked(x, mask) ** 2)  # noqa: E731
+    found = jax.grad(loss, (0, 1))(x, mask)
+    np.testing.assert_allclose(found[0], 4 * x**3 * mask**2)
+    np.testing.assert_array_equal(found[1], 0)
+    np.testing.assert_allclose(jax.hessian(loss)(x, mask), jnp.diag(12 * x**2 * mask**2))
+
+
+def test_an_unknown_array_without_a_gradient():
+    def f(x: Float[Array, "n"]) -> Float[Array, "n"]:
+        return x
+
+    with pytest.raises(ValueError, match=r"operation f: nondiff=\('y',\) names y; .* are x"):
+        op(nondiff=("y",))(f)
+    with pytest.raises(ValueError, match=r"nondiff='x' names x; it is a tuple of names"):
+        op(nondiff="x")(f)
+
+
+@pytest.mark.parametrize("forward", [jax.jacfwd, lambda f: lambda x: jax.jvp(f, (x,), (x,))])
+def test_forward_mode_is_refused_with_the_ways_round(forward):
+    cube = make_cube()
+    cube.gradient(lambda cotangent, x: (3 * cotangent * x**2,))
+    with pytest.raises(TypeError, match=r"^cube has .* jax\.jacrev .* cube\.with_kernel\('ref"):
+        forward(cube)(2.0)
+    assert jax.jacfwd(cube.with_kernel("reference"))(2.0) == 12
+    assert jax.jacrev(cube)(2.0) == 12

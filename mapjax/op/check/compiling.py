@@ -13,6 +13,8 @@ _EFFORTS: tuple[dict[str, Any], ...] = (
         "xla_backend_optimization_level": 0,
         "xla_llvm_disable_expensive_passes": True,
         "xla_cpu_use_fusion_emitters": False,
+        # Without those emitters a fusion repeats what it shares, exponentially often.
+        "xla_disable_hlo_passes": "fusion,cpu-instruction-fusion",
     },
     {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
 )

@@ -1,5 +1,6 @@
 """One operation under examination: its cases, its implementations, and what was computed so far."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Examination:
 
     def plain(self, static: dict) -> Callable:
         """The reference as a function, with no rule of the operation around it."""
-        return lambda *arrays: self.operation.reference(*arrays, **static)
+        return functools.partial(self.plan.reference, **static)
 
     def compiled(self, subject: Subject | None, static: dict) -> Compiled:
         """`evaluate` of an implementation or, with None, of the plain reference."""
@@ -67,6 +68,7 @@ class Examination:
                 plain,
                 self.float_names(case),
                 self.customs,
+                self.plan.nondiff,
             )
         return self._expected[key]
 

@@ -8,8 +8,8 @@ import numpy as np
 from mapjax.op.check.compare import Standard
 from mapjax.op.check.evaluation import Evaluation, float_positions
 from mapjax.op.check.inputs import Case
-from mapjax.op.check.oracle import Oracle, custom_derivatives, disagreement, finite_gradient
-from mapjax.op.check.precision import is_inexact
+from mapjax.op.check.oracle import Oracle, disagreement, finite_gradient
+from mapjax.op.check.precision import doubled, is_inexact
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ def expect(
     reference: Evaluation | None,
     names: Sequence[str],
     customs: frozenset[str],
+    nondiff: Sequence[bool],
 ) -> Expectation | None:
     """What the reference says in double precision; None where it says nothing.
 
@@ -55,9 +56,9 @@ def expect(
     gradients: list[np.ndarray] | None = exact.gradients
     trusted, disagrees = reference is not None and "custom_vjp" not in customs, ""
     if outcome.differentiated is None:
-        gradients = _by_differences(oracle, case, cotangents)
+        gradients = _by_differences(oracle, case, cotangents, nondiff)
     else:
-        wrong = disagreement(oracle, case.arrays, cotangents, exact.gradients, rng)
+        wrong = disagreement(oracle, case.arrays, cotangents, exact.gradients, rng, nondiff)
         if wrong is not None:
             disagrees = (
                 "automatic differentiation of the reference disagrees with finite differences in "
@@ -65,7 +66,7 @@ def expect(
             )
             if customs:
                 trusted = False
-                gradients = _by_differences(oracle, case, cotangents)
+                gradients = _by_differences(oracle, case, cotangents, nondiff)
     if gradients is None:
         return Expectation(exact, values, None, disagrees)
     usable = [m.gradients for m in moved if len(m.gradients) == len(gradients)]
@@ -91,10 +92,13 @@ def _shifted(
 
 
 def _by_differences(
-    oracle: Oracle, case: Case, cotangents: Sequence[np.ndarray]
+    oracle: Oracle, case: Case, cotangents: Sequence[np.ndarray], nondiff: Sequence[bool]
 ) -> list[np.ndarray] | None:
     gradients = []
     for position in float_positions(case.arrays):
+        if nondiff[position]:
+            gradients.append(np.zeros_like(doubled(case.arrays[position])))
+            continue
         paired = oracle.along(case.arrays, cotangents, position)
         gradient = finite_gradient(paired, case.arrays[position])
         if gradient is None:

@@ -192,9 +192,13 @@ def disagreement(
     cotangents: Sequence[np.ndarray],
     gradients: Sequence[np.ndarray],
     rng: np.random.Generator,
+    nondiff: Sequence[bool],
 ) -> int | None:
     """The first float argument whose gradient is not what finite differences say, or None."""
-    for gradient, position in zip(gradients, float_positions(arrays), strict=True):
+    for number, position in enumerate(float_positions(arrays)):
+        gradient = gradients[number]
+        if nondiff[position]:
+            continue
         array = arrays[position]
         paired = oracle.along(arrays, cotangents, position)
         for _ in range(2):
@@ -208,7 +212,7 @@ def disagreement(
                 scale = float(np.sum(np.abs(gradient) * np.abs(step))) + abs(found)
             expected = pairing([gradient], [step])
             if not abs(expected - found) <= 1e-5 * scale + 10 * error + 1e-9:
-                return position
+                return number
     return None
 
 

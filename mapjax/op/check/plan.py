@@ -12,7 +12,7 @@ from mapjax.op.check import settings, sizes
 from mapjax.op.check.evaluation import say
 from mapjax.op.check.inputs import Case, Given, Source, domains
 from mapjax.op.check.oracle import Oracle, custom_derivatives
-from mapjax.op.check.subject import aval
+from mapjax.op.check.subject import aval, plain_reference
 from mapjax.op.operation import Operation
 
 _ENTRIES = 4000  # of all arrays: a matrix of 131 x 131 is no small case
@@ -28,6 +28,8 @@ class Plan:
 
     def __init__(self, operation: Operation, inputs: Any, options: Any, seed: int) -> None:
         self.operation = operation
+        self.reference = plain_reference(operation)
+        self.nondiff = [s.name in operation.nondiff for s in operation.signature.arrays]
         self.signature = operation.signature
         self._oracles: dict[tuple, Oracle] = {}
         self.left_out: list[tuple[str, str]] = []
@@ -50,7 +52,7 @@ class Plan:
         self.cases += [half for half in halves if half is not None and self.takes(half)]
 
     def _customs(self) -> frozenset[str]:
-        reference = functools.partial(self.operation.reference, **self.base.static)
+        reference = functools.partial(self.reference, **self.base.static)
         return custom_derivatives(reference, self.base.arrays)
 
     @property
@@ -66,12 +68,12 @@ class Plan:
     def oracle(self, static: Mapping[str, Any]) -> Oracle:
         key = tuple((name, type(value), value) for name, value in static.items())
         if key not in self._oracles:
-            self._oracles[key] = Oracle(self.operation.reference, dict(static))
+            self._oracles[key] = Oracle(self.reference, dict(static))
         return self._oracles[key]
 
     def results(self, case: Case) -> Any:
         """Shapes and dtypes of the results of the reference."""
-        reference = functools.partial(self.operation.reference, **case.static)
+        reference = functools.partial(self.reference, **case.static)
         return jax.eval_shape(reference, *map(aval, case.arrays))
 
     def takes(self, case: Case) -> bool:

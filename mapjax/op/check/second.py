@@ -28,7 +28,10 @@ def beyond_first_order(plain: Plain) -> Iterator[Row]:
         return
     cotangents = plain.cotangents[0]
     rng = np.random.default_rng(11)
-    steps = [_direction(rng, case.arrays[i]) for i in float_positions(case.arrays)]
+    steps = [
+        _direction(rng, case.arrays[i]) * (not exam.plan.nondiff[i])
+        for i in float_positions(case.arrays)
+    ]
 
     def gradients(floats: Any, arrays: Any, cts: Any) -> Any:
         restricted, _ = of_floats(plain.function, arrays)

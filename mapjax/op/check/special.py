@@ -81,6 +81,8 @@ def _at(exam: Examination, subject: Subject, case: Case) -> Finding:
     if not found.gradients:
         return Finding(case.label, "ok")
     for gradient, position in zip(found.gradients, float_positions(case.arrays), strict=True):
+        if exam.plan.nondiff[position]:
+            continue
         problem = _gradient_problem(exam, subject, oracle, case, position, gradient)
         if problem is not None:
             return Finding(case.label, *problem)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from mapjax.op.gradient import stopped
 from mapjax.op.operation import Operation
 from mapjax.op.registry import Kernel
 
@@ -51,9 +52,22 @@ def aval(array: Any) -> jax.ShapeDtypeStruct:
 
 def isolated(operation: Operation, kernel: Kernel) -> Operation:
     """The operation with no other kernel, this one on any platform."""
-    alone = Operation(operation.reference, [constraint.text for constraint in operation.constraints])
+    where = [constraint.text for constraint in operation.constraints]
+    alone = Operation(operation.reference, where, sorted(operation.nondiff))
     if operation.rule is not None:
         alone.gradient(operation.rule)
     if kernel.name != "reference":
         alone.kernels.add(dataclasses.replace(kernel, platforms=()))
     return alone
+
+
+def plain_reference(operation: Operation) -> Callable[..., Any]:
+    """The reference with no frame around it, and no derivative where none is declared."""
+    if not operation.nondiff:
+        return operation.reference
+
+    def reference(*arrays: Any, **static: Any) -> Any:
+        function = functools.partial(operation.reference, **static)
+        return stopped(function, operation.signature, operation.nondiff)(*arrays)
+
+    return reference

@@ -573,3 +573,15 @@ def unstated_divisibility():
         return jnp.mean(x.reshape(*x.shape[:-1], x.shape[-1] // 2, 2), -1)
 
     return pool
+
+
+@right
+def declared_without_a_gradient():
+    @mj.op(nondiff=("mask",))
+    def masked(
+        x: Float[Array, "*batch n"], mask: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        return x * x * mask
+
+    masked.gradient(lambda ct, x, mask: (2 * ct * x * mask,))
+    return masked
