@@ -27,12 +27,12 @@ class Check:
     where anything failed.
     """
 
-    operation: Annotated[
-        tyro.conf.Positional[str], tyro.conf.arg(metavar="MODULE:OP | FILE.py:OP")
-    ]
+    operation: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODULE:OP | FILE.py:OP")]
     """A module or a Python file, and the name of an operation in it."""
     seed: int = 0
     """Of the random inputs."""
+    quick: bool = False
+    """Few sizes and transformations, for an operation that takes seconds to compile."""
     devices: int = 2
     """Devices that the processor is divided into, for the checks with a mesh."""
     json: Annotated[Path | None, _output.JSON] = None
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     from mapjax.op.check import check
 
     try:
-        report = check(_find(command.operation), seed=command.seed)
+        report = check(_find(command.operation), seed=command.seed, quick=command.quick)
         if str(command.json) != "-":
             print(report)
         if command.json is not None:

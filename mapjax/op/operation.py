@@ -272,7 +272,8 @@ class Operation(Generic[P, R]):
             if kernel.gradient is None:
                 return rule
             own = functools.partial(kernel.gradient, **options)
-            own = checked(self.signature, own, f"the gradient of kernel {kernel.name!r}", self.nondiff)
+            origin = f"the gradient of kernel {kernel.name!r}"
+            own = checked(self.signature, own, origin, self.nondiff)
             return through(split_gradient(self.signature, own) if kernel.partition else own, rule)
 
         def forward(*arrays: jax.Array) -> Any:
@@ -313,9 +314,7 @@ def op(reference: Callable[P, R], /) -> Operation[P, R]: ...
 def op(
     *, where: Sequence[str] = (), nondiff: Sequence[str] = ()
 ) -> Callable[[Callable[P, R]], Operation[P, R]]: ...
-def op(
-    reference: Any = None, /, *, where: Sequence[str] = (), nondiff: Sequence[str] = ()
-) -> Any:
+def op(reference: Any = None, /, *, where: Sequence[str] = (), nondiff: Sequence[str] = ()) -> Any:
     """Declare an operation from a function with jaxtyping annotations.
 
     Positional parameters are arrays; keyword-only ones are static options, hashable Python values.

@@ -213,7 +213,7 @@ def _reference_refuses(exam: Examination, case: Case) -> bool:
 
 def _cause_of_exception(error: Exception | None) -> str:
     name, text = type(error).__name__, str(error)
-    if "Tracer" in name and "Leak" in text + name or name == "UnexpectedTracerError":
+    if name == "UnexpectedTracerError" or "leaked" in text:
         return (
             "a value of another trace is kept and used: a residual that is captured from a closure "
             "or a global instead of passed on, a side effect of tracing"

@@ -44,7 +44,7 @@ def cause_of_error(
             return f"the {what} is reversed along axis {axis}"
         if any(same(np.roll(found, k, axis), expected) for k in range(1, found.shape[axis])):
             return f"the {what} is shifted along axis {axis}"
-    if found.ndim >= 1 and 2 <= found.shape[0] and _same_rows(found, expected, same):
+    if found.ndim >= 1 and found.shape[0] >= 2 and _same_rows(found, expected, same):
         return f"the entries of the first axis (a batch?) of the {what} are mixed up"
     if found.size > 1 and np.ptp(np.abs(found)) == 0:
         return f"the {what} is the same everywhere: a sum or a mean over too many axes?"
@@ -66,7 +66,10 @@ def _ratio(found: np.ndarray, expected: np.ndarray) -> complex | None:
     if error > 1e-2 * np.max(np.abs(found)):
         return None
     # A single number is always a multiple: only a round one says something.
-    if found.size < 2 and min(abs(factor * n - round(np.real(factor * n))) for n in (1, 2, 3)) > 0.01:
+    if (
+        found.size < 2
+        and min(abs(factor * n - round(np.real(factor * n))) for n in (1, 2, 3)) > 0.01
+    ):
         return None
     return factor
 
@@ -100,7 +103,9 @@ Predicate = Callable[[Case], bool]
 def _predicates(cases: Sequence[Case]) -> Iterator[tuple[str, Predicate]]:
     yield "in bfloat16: a cast or a sum in low precision?", lambda c: c.half
     yield "for an empty batch", lambda c: c.empty
-    changed = [dict.fromkeys(text.partition("=")[0] for text in c.option.split(", ")) for c in cases]
+    changed = [
+        dict.fromkeys(text.partition("=")[0] for text in c.option.split(", ")) for c in cases
+    ]
     for option in dict.fromkeys(name for names in changed for name in names if name):
         uses = lambda c, o=option: c.option.startswith(f"{o}=")  # noqa: E731
         yield f"with other values of {option}: is the option ignored?", uses
@@ -125,7 +130,10 @@ def _predicates(cases: Sequence[Case]) -> Iterator[tuple[str, Predicate]]:
                 f"where {name} is above {limit}: a tail that no block covers?",
                 lambda c, n=name, m=limit: c.sizes.get(n, 0) > m,
             )
-            yield (f"where {name} is at most {limit}", lambda c, n=name, m=limit: c.sizes.get(n, 0) <= m)
+            yield (
+                f"where {name} is at most {limit}",
+                lambda c, n=name, m=limit: c.sizes.get(n, 0) <= m,
+            )
 
 
 def cause_of_cases(wrong: Sequence[Case], right: Sequence[Case]) -> str:

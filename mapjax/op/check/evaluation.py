@@ -103,7 +103,7 @@ def _to_numpy(evaluation: Evaluation) -> Evaluation:
 
 
 def say(error: BaseException, limit: int = 400) -> str:
-    """The error in one line; of a long one the beginning and the end, where JAX says what it got."""
+    """The error in one line; of a long one the beginning, and the end: what JAX got."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not set(line) <= {"-"})
     if len(text) > limit:

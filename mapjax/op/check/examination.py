@@ -83,7 +83,9 @@ class Examination:
 
     def authored(self, subject: Subject) -> bool:
         """Whether somebody wrote it or its gradient; if not, it is plain JAX."""
-        is_plain = subject.is_reference and subject.rule is None and "custom_vjp" not in self.customs
+        is_plain = (
+            subject.is_reference and subject.rule is None and "custom_vjp" not in self.customs
+        )
         return not is_plain
 
     def has_author(self, subject: Subject) -> bool:

@@ -88,7 +88,7 @@ def _shifted(
 ) -> list[np.ndarray]:
     """How far the gradient moves with the inputs; of finite differences that is not told."""
     is_own = any(gradient is e for e in exact)
-    return [m for m in moved] if is_own else []
+    return list(moved) if is_own else []
 
 
 def _by_differences(

@@ -72,7 +72,9 @@ class Case:
 
     def in_half(self, signature: Signature) -> "Case | None":
         """The same numbers rounded to bfloat16, where an argument allows it."""
-        dtypes = [halved(a.dtype, s.dtypes) for a, s in zip(self.arrays, signature.arrays)]
+        dtypes = [
+            halved(a.dtype, s.dtypes) for a, s in zip(self.arrays, signature.arrays, strict=True)
+        ]
         if not any(dtypes):
             return None
         arrays = (a.astype(d) if d else a for a, d in zip(self.arrays, dtypes, strict=True))

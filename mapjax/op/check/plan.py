@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,11 +27,14 @@ class Plan:
     means.
     """
 
-    def __init__(self, operation: Operation, inputs: Any, options: Any, seed: int) -> None:
+    def __init__(
+        self, operation: Operation, inputs: Any, options: Any, seed: int, quick: bool = False
+    ) -> None:
         self.operation = operation
         self.reference = plain_reference(operation)
         self.nondiff = [s.name in operation.nondiff for s in operation.signature.arrays]
         self.signature = operation.signature
+        self.quick = quick
         self._oracles: dict[tuple, Oracle] = {}
         self.left_out: list[tuple[str, str]] = []
         self.domain = "given"
@@ -39,16 +43,18 @@ class Plan:
             self.source: Source | Given = Source(self.signature, seed, ())
             self.base = self._first_drawn(given[0])
             self.customs = self._customs()
-            wishes = sizes.WISHES[1:] if self.authored else sizes.FEW
+            wishes = sizes.WISHES[1:] if self.authored and not quick else sizes.FEW
             self.cases = [self.base, *self._other_sizes(given[0], wishes)]
         else:
             self.source = Given(self.signature, inputs, seed)
             self.cases = self._given(self.source, given[0])
             self.base = self.cases[0]
             self.customs = self._customs()
-        if self.authored or len(given) > 1:
+        if (self.authored and not quick) or len(given) > 1:
             self.cases += self._other_options(given)
-        halves = [c.in_half(self.signature) for c in self.cases[: 2 if self.authored else 1]]
+        halves = [
+            c.in_half(self.signature) for c in self.cases[: 2 if self.authored and not quick else 1]
+        ]
         self.cases += [half for half in halves if half is not None and self.takes(half)]
 
     def _customs(self) -> frozenset[str]:
@@ -112,7 +118,7 @@ class Plan:
         self.source.domains = choices[0]
         for wish in (*sizes.WISHES[:4], *sizes.LARGER):
             solutions = sizes.solve(self.signature, self.operation.constraints, values, wish)
-            for _, (dims, static) in zip(range(_SHAPES_TRIED), solutions):
+            for dims, static in itertools.islice(solutions, _SHAPES_TRIED):
                 case = self._case(wish.label, dims, static, wish.rank)
                 try:
                     self.results(case)
@@ -156,9 +162,7 @@ class Plan:
         )
         return drawn
 
-    def _other_sizes(
-        self, given: Mapping[str, Any], wishes: Sequence[sizes.Wish]
-    ) -> list[Case]:
+    def _other_sizes(self, given: Mapping[str, Any], wishes: Sequence[sizes.Wish]) -> list[Case]:
         cases: list[Case] = []
         base = self.base
         fixed = {name: [value] for name, value in base.static.items() if name not in given}
@@ -168,7 +172,7 @@ class Plan:
             found, reasons = None, []
             for values in (loose | fixed, loose):
                 solutions = sizes.solve(self.signature, self.operation.constraints, values, wish)
-                for _, (dims, static) in zip(range(3 if wish.empty else 12), solutions):
+                for dims, static in itertools.islice(solutions, 3 if wish.empty else 12):
                     case = self._case(wish.label, dims, static, wish.rank)
                     if sum(array.size for array in case.arrays) > _ENTRIES:
                         continue

@@ -17,9 +17,9 @@ def lenient(*, double: bool) -> Iterator[None]:
     A reference that was written in single precision meets double ones here; where the caller made
     JAX refuse to promote, that is meant for the caller's code and not for the oracle.
     """
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        with _enable_x64(True) if double else contextlib.nullcontext():
-            yield
+    width = _enable_x64(True) if double else contextlib.nullcontext()
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), width:
+        yield
 
 
 def _enable_x64(new: bool) -> contextlib.AbstractContextManager[Any]:

@@ -37,7 +37,9 @@ def pure(exam: Examination, subject: Subject) -> Row:
         for _ in range(2):
             alone = functools.partial(isolated(operation, kernel), **case.static)
             with contextlib.redirect_stdout(said):
-                programs.append(jax.make_jaxpr(functools.partial(evaluate, alone))(avals, cotangents))
+                programs.append(
+                    jax.make_jaxpr(functools.partial(evaluate, alone))(avals, cotangents)
+                )
             states.append(_states(functions))
     except Exception as error:
         states.append(_states(functions))
@@ -63,8 +65,9 @@ def pure(exam: Examination, subject: Subject) -> Row:
 
 
 _CAUSE = (
-    "a list, counter or global that a rule or a kernel writes to, or reads after somebody else did: "
-    "JAX calls them when it traces, as often as it likes; a side effect happens then, not at run time"
+    "a list, counter or global that a rule or a kernel writes to, or reads after somebody wrote: "
+    "JAX calls them when it traces, as often as it likes; a side effect happens then, not when the "
+    "program runs"
 )
 
 
@@ -97,7 +100,7 @@ def _states(functions: list[Callable | None]) -> dict[str, str]:
     """A fingerprint of all that Python functions can reach and change, by name."""
     found: dict[str, str] = {
         "random": _digest(str(random.getstate())),
-        "numpy.random": _digest(str(np.random.get_state())),  # noqa: NPY002
+        "numpy.random": _digest(str(np.random.get_state())),
     }
     seen: set[int] = set()
     for function in functions:
@@ -167,7 +170,10 @@ def _visit_value(name: str, value: Any, found: dict[str, str], seen: set[int], d
     if isinstance(value, np.ndarray):
         seen.add(id(value))
         found[name] = _digest(repr((value.shape, value.dtype, value.tobytes())))
-    elif isinstance(value, (list, tuple, set, frozenset, bytearray)) or type(value).__name__ == "deque":
+    elif (
+        isinstance(value, (list, tuple, set, frozenset, bytearray))
+        or type(value).__name__ == "deque"
+    ):
         seen.add(id(value))
         found[name] = _digest(f"{len(value)} {_shallow(value)}")
         for item in itertools.islice(value, 20):
@@ -177,7 +183,9 @@ def _visit_value(name: str, value: Any, found: dict[str, str], seen: set[int], d
         seen.add(id(value))
         numbers = [v for v in value.values() if isinstance(v, (int, float, str))]
         # Values that change are state; keys that are added may be a cache.
-        found[f"{name}{{}}"] = _digest(f"{sorted(map(str, value))} {numbers} {_shallow(value.values())}")
+        found[f"{name}{{}}"] = _digest(
+            f"{sorted(map(str, value))} {numbers} {_shallow(value.values())}"
+        )
     elif isinstance(value, np.random.Generator):
         seen.add(id(value))
         found[name] = _digest(str(value.bit_generator.state))

@@ -12,7 +12,7 @@ _RANK: tuple[Status, ...] = ("failed", "note", "ok", "skipped")
 _MARK = {"ok": "ok", "failed": "FAILED", "note": "note", "skipped": "-"}
 
 
-class CheckFailed(AssertionError):
+class CheckError(AssertionError):
     """An operation did not pass; the message is the table of what failed."""
 
 
@@ -101,9 +101,9 @@ class Report:
         return self._table(self.rows)
 
     def raise_if_failed(self) -> "Report":
-        """The report itself, or `CheckFailed` with the rows that failed."""
+        """The report itself, or `CheckError` with the rows that failed."""
         if self.failures:
-            raise CheckFailed(self._table(self.failures).to_text(width=120))
+            raise CheckError(self._table(self.failures).to_text(width=120))
         return self
 
     def to_dict(self) -> dict[str, Any]:

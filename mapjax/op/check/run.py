@@ -31,6 +31,7 @@ def check(
     inputs: Callable[[jax.Array], Arrays] | Sequence[Any] | None = None,
     options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     seed: int = 0,
+    quick: bool = False,
 ) -> Report:
     """Whether an operation is right, its gradient too, wherever JAX may take it.
 
@@ -46,6 +47,8 @@ def check(
       options: the static options to check with, or a list of several settings. Without it, options
         take their defaults and then other values that their annotations allow.
       seed: of the random numbers.
+      quick: few sizes, no other values of the options, and the transformations that go wrong most
+        often. For an operation that takes seconds to compile, in the tests that always run.
 
     Returns:
       A `Report`: it prints as a table; `raise_if_failed()` makes a test of it.
@@ -77,7 +80,7 @@ def check(
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # A defect may warn on its way (an overflow, a cast); the report says what is wrong.
         warnings.simplefilter("ignore")
-        rows = tuple(_rows(operation, Plan(operation, inputs, options, seed)))
+        rows = tuple(_rows(operation, Plan(operation, inputs, options, seed, quick)))
     report = Report(
         operation=operation.name,
         signature=str(operation.signature),
@@ -126,4 +129,5 @@ def _implementation(exam: Examination, subject: Subject) -> Iterator[Row]:
     yield from control_flow(plain)
     yield from batching(plain)
     yield from beyond_first_order(plain)
-    yield mesh(plain)
+    if not exam.plan.quick:
+        yield mesh(plain)

@@ -59,14 +59,21 @@ def beyond_first_order(plain: Plain) -> Iterator[Row]:
             for c, v, t in zip(cts, value, tangent, strict=True)
         )
 
+    programs = dict(reverse=reverse, forward=forward, tangents=tangents)
+    if exam.plan.quick:
+        programs = dict(reverse=reverse)
     found = {}
-    for name, program in dict(reverse=reverse, forward=forward, tangents=tangents).items():
+    for name, program in programs.items():
         found |= run_each({name: program}, (case.arrays, list(cotangents), steps))
 
     names = [f"the derivative in {name!r}" for name in exam.float_names(case)]
     exact = second_slope(exam.plan.oracle(case.static), case.arrays, cotangents, steps)
-    yield _row(plain, "second derivative", found["reverse"], exact, names, exam.blame(plain.subject))
+    yield _row(
+        plain, "second derivative", found["reverse"], exact, names, exam.blame(plain.subject)
+    )
     for check, key in (("forward over reverse", "forward"), ("forward mode", "tangents")):
+        if key not in found:
+            continue
         result = found[key]
         if isinstance(result, Exception):
             text = f"refused: {say(result)}"
@@ -81,7 +88,9 @@ def beyond_first_order(plain: Plain) -> Iterator[Row]:
             size = sum(float(np.sum(np.abs(e * s))) for e, _, s in pairs)
             allowed = sum(float(np.sum(a * np.abs(s))) for _, a, s in pairs) + 1e-3 * size
             right = not abs(float(result) - total) > allowed or not np.isfinite(total)
-            text = f"the slope along a random direction is {float(result):.4g} instead of {total:.4g}"
+            text = (
+                f"the slope along a random direction is {float(result):.4g} instead of {total:.4g}"
+            )
             finding = Finding("", "ok") if right else Finding("", exam.blame(plain.subject), text)
             yield row(check, plain.subject, [finding], "a wrong rule of jax.custom_jvp")
 

@@ -26,7 +26,9 @@ def candidates(annotation: Any) -> list[Any]:
         inner = candidates(parts[0])
         return [tuple(inner[:n]) for n in (1, 2, 3)] + [tuple(inner[1:3]), ()] if inner else []
     if origin is tuple:
-        return list(itertools.product(*([0, 1, -1] if p is int else candidates(p)[:3] for p in parts)))
+        return list(
+            itertools.product(*([0, 1, -1] if p is int else candidates(p)[:3] for p in parts))
+        )
     if annotation is bool:
         return [False, True]
     if annotation is int:

@@ -52,10 +52,6 @@ def is_batch(dimension: Dimension) -> bool:
     return dimension.variadic or dimension.name in ("batch", "b", "n", "N", "B")
 
 
-class Unsolvable(ValueError):
-    """No small sizes satisfy the constraints."""
-
-
 def solve(
     signature: Signature,
     constraints: Sequence[Constraint],

@@ -17,7 +17,7 @@ from mapjax.op.check.subject import Subject
 def zeros_and_ties(exam: Examination, subject: Subject) -> Row | None:
     """The value is that of the reference; the gradient is finite where the slope is bounded."""
     findings = []
-    for base in exam.plan.cases[:2]:
+    for base in exam.plan.cases[: 1 if exam.plan.quick else 2]:
         if base.given or not float_positions(base.arrays):
             continue
         if subject.refusal(base.arrays, base.static) is not None:

@@ -103,7 +103,9 @@ def run_each(programs: dict[str, Program], arguments: tuple) -> dict[str, Any]:
     return results
 
 
-def _finding(label: str, found: Any, standards: Sequence[Standard], names: Sequence[str]) -> Finding:
+def _finding(
+    label: str, found: Any, standards: Sequence[Standard], names: Sequence[str]
+) -> Finding:
     if isinstance(found, Exception):
         return Finding(label, "failed", f"it raises {say(found)}")
     leaves = jax.tree.leaves(found)
@@ -120,7 +122,7 @@ def batching(plain: Plain) -> Iterator[Row]:
     single = [frozenset([i]) for i in range(arity)]
     pairs = [frozenset(pair) for pair in itertools.combinations(range(arity), 2)]
     whole = frozenset(range(arity))
-    groups = list(dict.fromkeys([*single, *pairs, whole]))
+    groups = [whole] if exam.plan.quick else list(dict.fromkeys([*single, *pairs, whole]))
     batched = stacked([point.arrays for point in plain.points])
     cotangents = stacked(plain.cotangents)
 
@@ -132,7 +134,7 @@ def batching(plain: Plain) -> Iterator[Row]:
         programs[f"of {label}"] = functools.partial(_vmap_of_one, plain, axes, pick)
         if plain.with_gradients and (len(group) == 1 or group == whole):
             programs[f"under {label}"] = functools.partial(_one_of_vmap, plain, axes, pick)
-    if any(array.ndim for array in plain.base.arrays):
+    if any(array.ndim for array in plain.base.arrays) and not exam.plan.quick:
         programs["last"] = functools.partial(_vmap_of_one, plain, (-1,) * arity, _last)
     found = run_each(programs, (plain.base.arrays, batched, cotangents))
 
@@ -253,6 +255,8 @@ def control_flow(plain: Plain) -> Iterator[Row]:
     }
     if not plain.with_gradients:
         del programs["gradient of scan"], programs["remat"]
+    if plain.exam.plan.quick:
+        programs = {"scan": scanned}
     batched = stacked([point.arrays for point in plain.points])
     arguments = (plain.base.arrays, batched, stacked(plain.cotangents), np.True_)
     found = run_each(programs, arguments)
@@ -289,14 +293,16 @@ def batch_dimensions(exam: Examination, subject: Subject) -> Row | None:
     """Dimensions named `*batch` promise that their entries do not know of each other."""
     signature, case = exam.operation.signature, exam.plan.base
     specs = [*signature.arrays, *(signature.results or ())]
-    named = [
-        any(d.variadic and d.name == "batch" for d in spec.dimensions) for spec in specs
-    ]
+    named = [any(d.variadic and d.name == "batch" for d in spec.dimensions) for spec in specs]
     arrays = len(signature.arrays)
     size = case.sizes.get("batch", ())
     if not signature.results or not all(named[arrays:]) or not isinstance(size, tuple) or not size:
         return None
-    if not any(named[:arrays]) or not np.prod(size) or exam.outcome(subject, case).evaluation is None:
+    if (
+        not any(named[:arrays])
+        or not np.prod(size)
+        or exam.outcome(subject, case).evaluation is None
+    ):
         return None
     at = [_position(spec) if n else None for spec, n in zip(specs, named, strict=True)]
     whole = exam.outcome(subject, case).evaluation

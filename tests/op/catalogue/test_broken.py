@@ -1,13 +1,12 @@
 """Operations that are wrong in one way each: the check finds every one, and says which it is."""
 
-import functools
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import Array, Bool, Complex, Float, Int
+from jaxtyping import Array, Complex, Float
 
 import mapjax as mj
 
@@ -61,9 +60,7 @@ def sign():
 @broken("gradient", "'bias'", "zero everywhere", "missing")
 def one_missing():
     @mj.op
-    def affine(
-        x: Float[Array, "*batch n"], bias: Float[Array, "n"]
-    ) -> Float[Array, "*batch n"]:
+    def affine(x: Float[Array, "*batch n"], bias: Float[Array, "n"]) -> Float[Array, "*batch n"]:
         return x * 3 + jnp.broadcast_to(bias, x.shape)
 
     affine.gradient(lambda ct, x, bias: (3 * ct, jnp.zeros_like(bias)))
@@ -73,9 +70,7 @@ def one_missing():
 @broken("gradient", "None for 'bias'")
 def none_for_one():
     @mj.op
-    def affine(
-        x: Float[Array, "*batch n"], bias: Float[Array, "n"]
-    ) -> Float[Array, "*batch n"]:
+    def affine(x: Float[Array, "*batch n"], bias: Float[Array, "n"]) -> Float[Array, "*batch n"]:
         return x * 3 + jnp.broadcast_to(bias, x.shape)
 
     affine.gradient(lambda ct, x, bias: (3 * ct, None))
@@ -171,7 +166,9 @@ def wrong_with_several_batch_dimensions():
     return weigh
 
 
-@broken("gradient", "entries of the first axis .* mixed up|shifted along axis 0|reversed along axis 0")
+@broken(
+    "gradient", "entries of the first axis .* mixed up|shifted along axis 0|reversed along axis 0"
+)
 def batch_mixed_up():
     return square_with(lambda ct, x: ((2 * ct * x)[::-1] if x.ndim > 1 else 2 * ct * x,))
 
@@ -425,7 +422,9 @@ def kernel_reads_out_of_bounds():
     def _(x):
         if not x.size:
             return x
-        return pl.pallas_call(body, out_shape=jax.ShapeDtypeStruct(x.shape, x.dtype), interpret=True)(x)
+        return pl.pallas_call(
+            body, out_shape=jax.ShapeDtypeStruct(x.shape, x.dtype), interpret=True
+        )(x)
 
     return ahead
 

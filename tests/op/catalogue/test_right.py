@@ -85,7 +85,9 @@ def logsumexp():
 @right
 def one_hot():
     @mj.op
-    def one_hot(labels: Int[Array, "*batch"], *, classes: int = 5) -> Float[Array, "*batch classes"]:
+    def one_hot(
+        labels: Int[Array, "*batch"], *, classes: int = 5
+    ) -> Float[Array, "*batch classes"]:
         return jax.nn.one_hot(labels, classes)
 
     return one_hot
@@ -237,9 +239,9 @@ def convolution():
 @right
 def largest_few():
     @mj.op(where=["k <= n"])
-    def largest(x: Float[Array, "*batch n"], *, k: int = 2) -> tuple[
-        Float[Array, "*batch k"], Int[Array, "*batch k"]
-    ]:
+    def largest(
+        x: Float[Array, "*batch n"], *, k: int = 2
+    ) -> tuple[Float[Array, "*batch k"], Int[Array, "*batch k"]]:
         return tuple(lax.top_k(x, k))
 
     return largest
@@ -292,9 +294,9 @@ def segment_sum():
 @right
 def masked_mean():
     @mj.op
-    def masked_mean(x: Float[Array, "*batch n"], mask: Bool[Array, "*batch n"]) -> Float[
-        Array, "*batch"
-    ]:
+    def masked_mean(
+        x: Float[Array, "*batch n"], mask: Bool[Array, "*batch n"]
+    ) -> Float[Array, "*batch"]:
         count = jnp.maximum(jnp.sum(mask, -1), 1)
         return jnp.sum(jnp.where(mask, x, 0), -1) / count.astype(x.dtype)
 
@@ -497,7 +499,9 @@ def kernel_in_another_order():
     def total(x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
         return jnp.sum(x, -1)
 
-    @total.kernel(name="reversed", gradient=lambda ct, x: (jnp.broadcast_to(ct[..., None], x.shape),))
+    @total.kernel(
+        name="reversed", gradient=lambda ct, x: (jnp.broadcast_to(ct[..., None], x.shape),)
+    )
     def _(x):
         wide = x.astype(jnp.float32)[..., ::-1]
         return jnp.sum(wide, -1).astype(x.dtype)
@@ -559,7 +563,10 @@ def cached_constants():
 def derived_sizes():
     @mj.op(where=["grid == ceil(width / stride)"])
     def upsample(
-        grid: Float[Array, "*batch grid"], like: Float[Array, "*batch width"], *, stride: Literal[1, 2, 4] = 2
+        grid: Float[Array, "*batch grid"],
+        like: Float[Array, "*batch width"],
+        *,
+        stride: Literal[1, 2, 4] = 2,
     ) -> Float[Array, "*batch width"]:
         return jnp.repeat(grid, stride, axis=-1)[..., : like.shape[-1]] + like
 
