@@ -21,10 +21,10 @@ _REDUCTIONS = ("reduce_", "cum", "arg", "psum", "scatter")
 
 
 def sub_jaxprs(equation: JaxprEqn, platform: str) -> Iterator[tuple[Jaxpr, int]]:
-    """The programs inside an equation, and how often each runs; of `cond` every branch once.
+    """The programs inside an equation, and how often each runs, on all devices together.
 
-    Of a choice by platform only the branch of `platform`. A `while` loop counts as one turn, since
-    nobody knows how many it takes.
+    Of a choice by platform only the branch of `platform`; of `cond` every branch. A `while` loop
+    counts as one turn, since nobody knows how many it takes.
     """
     parameters: dict[str, Any] = equation.params
     platforms = parameters.get("branches_platforms")
@@ -45,6 +45,8 @@ def _times(equation: JaxprEqn) -> int:
     if equation.primitive.name == "pallas_call":
         grid = equation.params["grid_mapping"].grid
         return math.prod(size for size in grid if isinstance(size, int))
+    if equation.primitive.name == "shard_map":
+        return equation.params["mesh"].size
     return 1
 
 

@@ -45,6 +45,13 @@ def test_of_a_choice_by_platform_only_one_branch_counts():
     assert count(f, A, platform="tpu") == 40
 
 
+def test_every_device_counts():
+    mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.PartitionSpec("rows")
+    f = jax.shard_map(lambda x: x * x, mesh=mesh, in_specs=rows, out_specs=rows)
+    assert count(f, A) == 20
+
+
 def test_a_kernel_runs_once_for_each_cell_of_its_grid():
     from jax.experimental import pallas as pl
 
