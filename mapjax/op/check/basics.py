@@ -13,6 +13,7 @@ from mapjax.op.check.inputs import Case
 from mapjax.op.check.oracle import float_leaves
 from mapjax.op.check.report import Finding, Row
 from mapjax.op.check.subject import Subject
+from mapjax.op.platform import current_platform
 
 
 class _Column:
@@ -35,6 +36,10 @@ class _Column:
 
     def skip(self, case: Case, text: str) -> None:
         self.findings.append(Finding(str(case), "skipped", text))
+
+    def note(self, text: str) -> None:
+        reasons = [f.text for f in self.findings[:1]]
+        self.findings.append(Finding("", "note", "; ".join([text, *reasons])))
 
     def row(self, check: str, subject: Subject) -> Row:
         where = cause_of_cases(self._wrong, self._right)
@@ -65,6 +70,8 @@ def basics(exam: Examination, subject: Subject) -> Iterator[Row]:
         _forward(exam, case, outcome.evaluation, forward)
         _dtype(exam, case, outcome.evaluation, dtype)
         _gradient(exam, subject, case, outcome.evaluation, gradient)
+    if all(finding.status == "skipped" for finding in value.findings):
+        value.note("it takes none of the inputs, so it was not checked; pass inputs= that it takes")
     yield value.row("value", subject)
     if gradient.findings:
         yield forward.row("value under differentiation", subject)
@@ -245,6 +252,8 @@ def deterministic(exam: Examination, subject: Subject) -> Row:
             findings.append(Finding(str(case), "ok"))
         else:
             text = "three calls with the same inputs give different bits: it is not deterministic"
-            findings.append(Finding(str(case), "failed", text))
+            # On an accelerator sums of plain JAX may be in any order.
+            exact = exam.authored(subject) or current_platform() == "cpu"
+            findings.append(Finding(str(case), "failed" if exact else "note", text))
     cause = "random numbers that do not come from a key, a race in a kernel, memory never written"
     return row("deterministic", subject, findings, cause)

@@ -1,5 +1,6 @@
 """What usually causes a difference: read from the shape of the error, and from where it occurs."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -123,16 +124,16 @@ def _predicates(cases: Sequence[Case]) -> Iterator[tuple[str, Predicate]]:
     odd = lambda c: any(isinstance(s, int) and s % 2 for s in c.sizes.values())  # noqa: E731
     yield "at odd sizes", odd
     for name in names:
-        ints = sorted({c.sizes[name] for c in cases if isinstance(c.sizes.get(name), int)})
+        ints = sorted({s for c in cases if isinstance(s := c.sizes.get(name), int)})
         for limit in ints[:-1]:
-            yield (
-                f"where {name} is above {limit}: a tail that no block covers?",
-                lambda c, n=name, m=limit: c.sizes.get(n, 0) > m,
-            )
-            yield (
-                f"where {name} is at most {limit}",
-                lambda c, n=name, m=limit: c.sizes.get(n, 0) <= m,
-            )
+            above = functools.partial(_is_above, name, limit)
+            yield f"where {name} is above {limit}: a tail that no block covers?", above
+            yield f"where {name} is at most {limit}", lambda c, a=above: not a(c)
+
+
+def _is_above(name: str, limit: int, case: Case) -> bool:
+    size = case.sizes.get(name, 0)
+    return isinstance(size, int) and size > limit
 
 
 def cause_of_cases(wrong: Sequence[Case], right: Sequence[Case]) -> str:

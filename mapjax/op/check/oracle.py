@@ -36,7 +36,7 @@ class Oracle:
     def _run(self, arrays: Sequence, cotangents: Sequence, *, double: bool) -> Outcome:
         with lenient(double=double):
             if double:
-                arrays, cotangents = map(doubled, arrays), map(doubled, cotangents)
+                arrays, cotangents = [*map(doubled, arrays)], [*map(doubled, cotangents)]
             else:
                 arrays = [_single(array) for array in arrays]
             return self._compiled(tuple(arrays), tuple(cotangents))

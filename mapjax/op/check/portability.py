@@ -1,6 +1,6 @@
 """Other devices: a mesh of several here, and programs for platforms that are not here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -81,14 +81,43 @@ def lowering(exam: Examination, here: str) -> Iterator[Row]:
             continue
         chosen = exam.operation.kernels.choose(avals, case.static).by_platform[platform].name
         try:
-            traced = jax.jit(lambda a, c: program(function, a, c)).trace(avals, cotangents)
-            traced.lower(lowering_platforms=(platform,))
+            _lower(lambda a, c: program(function, a, c), (avals, cotangents), platform)
             finding = Finding(f"kernel {chosen!r}", "ok")
         except Exception as error:
             status = "skipped" if _for_want_of_the_platform(error) else "failed"
             finding = Finding(f"kernel {chosen!r}", status, f"it is not lowered: {say(error)}")
         cause = "a block shape or an operation that the compiler of that platform refuses"
         yield row(f"lowering for {platform}", None, [finding], cause)
+
+
+def _lower(function: Callable[..., Any], arguments: tuple, platform: str) -> None:
+    def lower() -> None:
+        # A function of its own each time: JAX would remember a trace for another device.
+        jax.jit(lambda *args: function(*args)).trace(*arguments).lower(
+            lowering_platforms=(platform,)
+        )
+
+    try:
+        lower()
+    except Exception:
+        # Pallas may ask what device it is for; here it is told.
+        mesh = _mesh_of(platform)
+        if mesh is None:
+            raise
+        with jax.sharding.use_abstract_mesh(mesh):
+            lower()
+
+
+_DEVICES = {"tpu": ("TPU v5 lite", 1), "cuda": ("NVIDIA H100 80GB HBM3", 1)}
+
+
+def _mesh_of(platform: str) -> Any:
+    """A mesh of no axes on a device that is not there, where this version of JAX has such."""
+    try:
+        device = jax.sharding.AbstractDevice(*_DEVICES[platform], platform)
+        return jax.sharding.AbstractMesh((), (), abstract_device=device)
+    except (AttributeError, TypeError):
+        return None
 
 
 def _for_want_of_the_platform(error: Exception) -> bool:

@@ -92,7 +92,7 @@ def _changes(states: list[dict[str, str]]) -> str:
         if name in before
         and (last.get(name) != first[name] or (first[name] != before[name] and "{" not in name))
     ]
-    names = dict.fromkeys(name.rstrip("{}") for name in changed)
+    names = dict.fromkeys(name.removesuffix(" {}") for name in changed)
     return ", ".join(repr(name) for name in names)
 
 
@@ -131,7 +131,7 @@ def _visit_function(function: Any, found: dict[str, str], seen: set[int], depth:
     if isinstance(function, types.FunctionType) and code is not None:
         owner = function.__name__
         for name, value in _reachable(function):
-            _visit_value(name, value, found, seen, depth - 1)
+            _visit_value(f"{name} (in {owner})", value, found, seen, depth - 1)
         for number, value in enumerate(function.__defaults__ or ()):
             _visit_value(f"default {number} of {owner}", value, found, seen, depth - 1)
         for name, value in vars(function).items():
@@ -183,7 +183,7 @@ def _visit_value(name: str, value: Any, found: dict[str, str], seen: set[int], d
         seen.add(id(value))
         numbers = [v for v in value.values() if isinstance(v, (int, float, str))]
         # Values that change are state; keys that are added may be a cache.
-        found[f"{name}{{}}"] = _digest(
+        found[f"{name} {{}}"] = _digest(
             f"{sorted(map(str, value))} {numbers} {_shallow(value.values())}"
         )
     elif isinstance(value, np.random.Generator):

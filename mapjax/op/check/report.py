@@ -37,7 +37,10 @@ class Row:
     @property
     def status(self) -> Status:
         present = {finding.status for finding in self.findings}
-        return next((status for status in _RANK if status in present), "skipped")
+        for status in _RANK:
+            if status in present:
+                return status
+        return "skipped"
 
     @property
     def cases(self) -> int:

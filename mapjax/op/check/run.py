@@ -1,5 +1,6 @@
 """The check as a whole: which checks there are, and in what order."""
 
+import functools
 import sys
 import time
 import warnings
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 
 from mapjax.op.check.basics import basics, deterministic
+from mapjax.op.check.evaluation import say
 from mapjax.op.check.examination import Examination, row
 from mapjax.op.check.plan import Plan
 from mapjax.op.check.portability import lowering, mesh
@@ -113,21 +115,44 @@ def _inputs(plan: Plan) -> Row:
 
 
 def _implementation(exam: Examination, subject: Subject) -> Iterator[Row]:
+    guarded = functools.partial(_guarded, exam, subject)
     # First, before anything is traced: what it leaves behind is compared with what was there.
-    yield pure(exam, subject)
-    rows = list(basics(exam, subject))
-    yield from rows
-    if exam.outcome(subject, exam.plan.base).evaluation is None:
+    yield from guarded("no side effects", pure)
+    if _is_elsewhere(exam, subject):
+        text = f"it is for {', '.join(subject.platforms)} and does not run on {current_platform()}"
+        yield row("value", subject, [Finding("", "skipped", text)])
         return
-    if subject.refusal(exam.plan.base.arrays, exam.plan.base.static) is not None:
+    yield from guarded("value", basics)
+    base = exam.plan.base
+    if subject.refusal(base.arrays, base.static) or exam.outcome(subject, base).evaluation is None:
         return
-    yield deterministic(exam, subject)
+    yield from guarded("deterministic", deterministic)
+    yield from guarded("zeros and ties", zeros_and_ties)
     plain = Plain(exam, subject)
-    for optional in (zeros_and_ties(exam, subject), batch_dimensions(exam, subject)):
-        if optional is not None:
-            yield optional
-    yield from control_flow(plain)
-    yield from batching(plain)
-    yield from beyond_first_order(plain)
+    yield from guarded("vmap", lambda *_: batching(plain))
+    if exam.plan.quick and not subject.is_reference:
+        return
+    yield from guarded("independence of the batch", batch_dimensions)
+    yield from guarded("control flow", lambda *_: control_flow(plain))
+    yield from guarded("second derivative", lambda *_: beyond_first_order(plain))
     if not exam.plan.quick:
-        yield mesh(plain)
+        yield from guarded("mesh", lambda *_: mesh(plain))
+
+
+def _guarded(
+    exam: Examination, subject: Subject, name: str, run: Callable[[Examination, Subject], Any]
+) -> Iterator[Row]:
+    """The rows of one check; what breaks the check itself is a defect, too."""
+    try:
+        rows = run(exam, subject)
+        yield from (rows,) if isinstance(rows, Row) else rows or ()
+    except Exception as error:
+        yield row(name, subject, [Finding("", "failed", f"it raises {say(error)}")])
+
+
+def _is_elsewhere(exam: Examination, subject: Subject) -> bool:
+    """Whether a kernel for other platforms does not run here. Plain JAX among them does."""
+    if not subject.platforms or current_platform() in subject.platforms:
+        return False
+    outcome = exam.outcome(subject, exam.plan.base)
+    return outcome.evaluation is None or outcome.error is not None

@@ -33,6 +33,10 @@ class Subject:
         return self.kernel.name == "reference"
 
     @property
+    def platforms(self) -> tuple[str, ...]:
+        return self.kernel.platforms
+
+    @property
     def rule(self) -> Callable[..., Any] | None:
         """The gradient that an author wrote for it."""
         return self.kernel.gradient or self.operation.rule

@@ -54,7 +54,7 @@ def test_the_error_of_the_reference_is_allowed():
         (0 * EXACT, "zero everywhere"),
         (EXACT[::-1], "reversed along axis 0"),
         (np.roll(EXACT, 1, 1), "shifted along axis 1"),
-        (EXACT + 3.0 * (EXACT == EXACT[1, 1]), ""),
+        (EXACT + 3.0 * (EXACT[1, 1] == EXACT), ""),
         (EXACT[[2, 0, 1]] + 0.0, "shifted along axis 0"),
         (EXACT[[1, 0, 2]], "mixed up"),
         (np.where(np.arange(4) == 3, 0, EXACT), "border, the last index of axis 1"),
