@@ -37,9 +37,8 @@ class _Column:
     def skip(self, case: Case, text: str) -> None:
         self.findings.append(Finding(str(case), "skipped", text))
 
-    def note(self, text: str) -> None:
-        reasons = [f.text for f in self.findings[:1]]
-        self.findings.append(Finding("", "note", "; ".join([text, *reasons])))
+    def note(self, text: str, case: Case | None = None) -> None:
+        self.findings.append(Finding(str(case) if case else "", "note", text))
 
     def row(self, check: str, subject: Subject) -> Row:
         where = cause_of_cases(self._wrong, self._right)
@@ -71,7 +70,8 @@ def basics(exam: Examination, subject: Subject) -> Iterator[Row]:
         _dtype(exam, case, outcome.evaluation, dtype)
         _gradient(exam, subject, case, outcome.evaluation, gradient)
     if all(finding.status == "skipped" for finding in value.findings):
-        value.note("it takes none of the inputs, so it was not checked; pass inputs= that it takes")
+        reason = value.findings[0].text
+        value.note(f"it was not checked, pass inputs= that it takes: {reason}")
     yield value.row("value", subject)
     if gradient.findings:
         yield forward.row("value under differentiation", subject)
@@ -183,6 +183,8 @@ def _gradient(
         column.wrong(case, f"gradient of {compared.text}", cause)
         return
     column.ok(case)
+    if expected.disagrees and not exam.authored(subject):
+        column.note(f"{expected.disagrees}: a stop_gradient, or a jump, in it?", case)
 
 
 def _cause_of_constancy(exam: Examination, subject: Subject, case: Case, number: int) -> str:

@@ -12,7 +12,7 @@ from mapjax.op.check.evaluation import evaluate, say, value_only
 from mapjax.op.check.examination import Examination, compare_leaves, row
 from mapjax.op.check.report import Finding, Row
 from mapjax.op.check.sizes import is_batch
-from mapjax.op.check.subject import Subject, aval
+from mapjax.op.check.subject import aval
 from mapjax.op.check.transforms import Plain
 from mapjax.op.registry import PLATFORMS
 
@@ -68,10 +68,10 @@ def _partition(axis: int | None) -> PartitionSpec:
 def lowering(exam: Examination, here: str) -> Iterator[Row]:
     """The operation and its gradient, lowered for the platforms that are not here."""
     case = exam.plan.base
-    reference = Subject.of(exam.operation, exam.operation.kernels["reference"])
-    if exam.outcome(reference, case).evaluation is None:
+    outcome = exam.outcome(exam.reference, case)
+    if outcome.evaluation is None:
         return
-    differentiable = exam.outcome(reference, case).error is None
+    differentiable = outcome.error is None
     avals = tuple(map(aval, case.arrays))
     cotangents = [aval(c) for c in exam.plan.cotangents(case)]
     function = lambda *arrays: exam.operation(*arrays, **case.static)  # noqa: E731

@@ -106,7 +106,8 @@ def _rows(operation: Operation, plan: Plan) -> Iterator[Row]:
 
 def _inputs(plan: Plan) -> Row:
     """What was drawn, and what the reference itself does not take."""
-    findings = [Finding(str(case), "ok") for case in plan.cases]
+    drawn = f"values: {plan.domain}"
+    findings = [Finding(str(case), "ok", drawn) for case in plan.cases]
     findings += [
         Finding(label, "skipped", f"the reference refuses it: {reason}")
         for label, reason in plan.left_out
