@@ -6,18 +6,9 @@ from typing import Any
 
 import jax
 
-# Without XLA's costly passes a program for a CPU compiles in a quarter of the time. Which options
-# there are depends on the version.
-_EFFORTS: tuple[dict[str, Any], ...] = (
-    {
-        "xla_backend_optimization_level": 0,
-        "xla_llvm_disable_expensive_passes": True,
-        "xla_cpu_use_fusion_emitters": False,
-        # Without those emitters a fusion repeats what it shares, exponentially often.
-        "xla_disable_hlo_passes": "fusion,cpu-instruction-fusion",
-    },
-    {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
-)
+# Without LLVM's costly passes a program for a CPU compiles in half the time. XLA's own passes stay:
+# without its fusion some convolutions give wrong numbers.
+_EFFORT = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,10 +20,8 @@ def quick_jit(function: Callable[..., Any]) -> Callable[..., Any]:
 def _options() -> dict[str, Any] | None:
     if jax.default_backend() != "cpu":
         return None
-    for options in _EFFORTS:
-        try:
-            jax.jit(lambda: 0, compiler_options=options).lower().compile()
-        except Exception:
-            continue
-        return options
-    return None
+    try:
+        jax.jit(lambda: 0, compiler_options=_EFFORT).lower().compile()
+    except Exception:  # a version without these options
+        return None
+    return _EFFORT
