@@ -15,7 +15,7 @@ class Dense(nnx.Linear):
     """
 
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
-        return dense(*self.promote_dtype((x, self.kernel[...], self.bias[...]), dtype=self.dtype))
+        return dense(*_arguments(self, x))
 
 
 class Conv2d(nnx.Conv):
@@ -29,4 +29,11 @@ class Conv2d(nnx.Conv):
     def __call__(
         self, x: Float[Array, "batch height width inputs"]
     ) -> Float[Array, "batch height width outputs"]:
-        return conv2d(*self.promote_dtype((x, self.kernel[...], self.bias[...]), dtype=self.dtype))
+        return conv2d(*_arguments(self, x))
+
+
+def _arguments(layer: nnx.Linear | nnx.Conv, x: Array) -> tuple[Array, Array, Array]:
+    """The input, the kernel and the bias in the dtype that the layer computes in."""
+    if layer.bias is None:
+        raise ValueError(f"{type(layer).__name__}: use_bias=False is not supported; leave it out")
+    return layer.promote_dtype((x, layer.kernel[...], layer.bias[...]), dtype=layer.dtype)
