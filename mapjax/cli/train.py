@@ -17,8 +17,8 @@ Training needs clean pictures only: rain and haze are rendered over them. Interr
 --resume goes on from the newest checkpoint with the settings of the run; options given beside it
 replace single ones.
 
-On a Linux CPU a quarter of the time can go into fresh memory pages; with
-GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment (glibc 2.35 or newer) it does not."""
+On a Linux CPU much time can go into fresh memory pages; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in
+the environment (glibc 2.35 or newer) saves it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -44,7 +44,7 @@ def cpu_gradient(
     """The gradient of the kernel tap by tap, each a matrix product `x(p + o)^T cotangent(p)`.
 
     XLA on CPUs computes it as a convolution whose kernel is as large as the picture, with the
-    batch as channels, in three times the time.
+    batch as channels, which is slower where the batch is small.
     """
     rows, columns, inputs, outputs = kernel.shape
     height, width = x.shape[1:3]

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mapjax.train.files import replace_text
+from mapjax._files import replacing
 from mapjax.train.step import Metrics
 
 
@@ -115,4 +115,5 @@ def _rewind(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except ValueError:
             continue
-    replace_text(path, "".join(kept))
+    with replacing(path) as file:
+        file.write("".join(kept).encode())

@@ -16,12 +16,12 @@ from flax import nnx
 from jaxtyping import UInt8
 
 import mapjax.models
+from mapjax._files import replacing
 from mapjax.data import load_depth_scenes, load_streaks
 from mapjax.data.pictures import Pictures, PictureSet, depth_set, load_pictures, prefetch
 from mapjax.models import RainHaze, RainHazeConfig
 from mapjax.train.checkpoint import Checkpoints
 from mapjax.train.errors import TrainingError
-from mapjax.train.files import replace_text
 from mapjax.train.log import Log
 from mapjax.train.objective import make_objective
 from mapjax.train.settings import TrainSettings
@@ -128,7 +128,8 @@ def train(
             state = init_state(split(_initial_model(settings))[1], optimizer)
         state = jax.device_put(state)
         first, best = int(state.step), checkpoints.best_psnr()
-        replace_text(output / "settings.json", settings.to_json())
+        with replacing(output / "settings.json") as file:
+            file.write(settings.to_json().encode())
 
         # What is shipped computes in float32, which runs well anywhere.
         exported, _ = split(_abstract_model(dataclasses.replace(settings.model, dtype="float32")))
