@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mapjax import models as models
     from mapjax import nn as nn
     from mapjax import ops as ops
+    from mapjax import targets as targets
     from mapjax import train as train
     from mapjax import view as view
 
@@ -17,15 +18,19 @@ if TYPE_CHECKING:
     from mapjax.op import using as using
     from mapjax.op.check import check as check
     from mapjax.restore import restore as restore
+    from mapjax.targets import compile_for as compile_for
     from mapjax.view import describe as describe
     from mapjax.view import graph as graph
     from mapjax.view import inventory as inventory
 
 __version__ = "0.1.0"
 
-_PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "restore", "train", "view"})
+_PACKAGES = frozenset(
+    {"data", "models", "nn", "op", "ops", "restore", "targets", "train", "view"}
+)
 _FUNCTIONS = {
     "check": "mapjax.op.check",
+    "compile_for": "mapjax.targets",
     "describe": "mapjax.view",
     "graph": "mapjax.view",
     "inventory": "mapjax.view",

@@ -20,8 +20,9 @@ MAY_IMPORT = {
     "data": set(),
     "restore": {"models"},
     "train": {"data", "models", "nn", "ops", "restore"},
+    "targets": {"op"},
     "view": {"op"},
-    "cli": {"data", "models", "op", "ops", "restore", "train"},
+    "cli": {"data", "models", "op", "ops", "restore", "targets", "train"},
 }
 
 PACKAGES = sorted(module.name for module in pkgutil.iter_modules(mapjax.__path__) if module.ispkg)

@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "measure restored pictures against their targets (PSNR, SSIM)",
     "train": "train a network that takes rain and haze out of pictures",
     "check": "check an operation of your own, or of the library",
+    "compile": "compile a function for a TPU or GPU that is not there, and report",
     "new-op": "start an operation of your own from files that work",
     "demo": "take rain and haze out of photos that they were rendered over",
 }

@@ -1,0 +1,126 @@
+"""XLA's compiler for CUDA: its environment, and what `ptxas` says about each kernel."""
+
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapjax.targets.target import CudaTarget
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A kernel in machine code.
+
+    Args:
+      registers: of a thread.
+      spill_stores, spill_loads: bytes of registers that a thread keeps in memory for want of room.
+      shared: bytes of shared memory of a block.
+      grid, block: blocks of the launch, threads of a block.
+    """
+
+    registers: int
+    spill_stores: int
+    spill_loads: int
+    shared: int
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+
+
+def plugin() -> str | None:
+    """The CUDA plugin of JAX that is installed."""
+    names = ("xla_cuda13", "xla_cuda12")
+    if importlib.util.find_spec("jax_plugins") is None:
+        return None
+    return next((n for n in names if importlib.util.find_spec(f"jax_plugins.{n}")), None)
+
+
+@functools.cache
+def assembler() -> str | None:
+    """`ptxas`, from the wheel of NVIDIA or from a CUDA toolkit."""
+    spec = importlib.util.find_spec("nvidia")
+    roots = [Path(root) for root in (spec.submodule_search_locations or [] if spec else [])]
+    folders = [root / name / "bin" for root in roots for name in ("cuda_nvcc", "cu13", "cu12")]
+    path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
+    return shutil.which("ptxas", path=path)
+
+
+def environment(folder: Path, inherited: dict[str, str]) -> dict[str, str]:
+    # The filter has to name an emitter: without one XLA writes no PTX for Triton's kernels.
+    flags = [f"--xla_dump_to={folder}", "--xla_dump_emitter_re=llvm-ptx"]
+    ptxas = assembler()
+    path = [str(Path(ptxas).parent)] if ptxas else []
+    return {
+        "XLA_FLAGS": " ".join([inherited.get("XLA_FLAGS", ""), *flags]).strip(),
+        "PATH": os.pathsep.join([*path, inherited.get("PATH", "")]),
+    }
+
+
+def read_binaries(target: CudaTarget, folder: Path) -> dict[str, Binary]:
+    """The machine code of each kernel, by the name of its instruction in the program."""
+    names: dict[int, str] = {}
+    for path in folder.glob("*.thunk_metadata.txt"):
+        for text in path.read_text().split("thunk_metadata {"):
+            name = re.search(r'profile_annotation: "([^"]*)"', text)
+            number = re.search(r"thunk_id: (\d+)", text)
+            if name and number:
+                names[int(number[1])] = name[1]
+    assembled: dict[str, dict[str, int]] = {}
+    for path in sorted(folder.glob("*.ptx")):
+        text = path.read_text()
+        if ".entry" in text:
+            assembled |= parse_ptxas(_assemble(target, path))
+    binaries = {}
+    launch = re.compile(
+        r"^\s*(\d+): k\w+ .*?\] (\S+) grid: \[([\d, ]+)\] threads: \[([\d, ]+)\]\s+"
+        r"shared_memory: (\d+)",
+        re.MULTILINE,
+    )
+    for path in folder.glob("*.thunk_sequence.txt"):
+        for number, kernel, grid, block, dynamic in launch.findall(path.read_text()):
+            if kernel not in assembled:
+                continue
+            facts = assembled[kernel]
+            binaries[names.get(int(number), kernel)] = Binary(
+                registers=facts["registers"],
+                spill_stores=facts["spill_stores"],
+                spill_loads=facts["spill_loads"],
+                shared=max(facts["shared"], int(dynamic)),
+                grid=_sizes(grid),
+                block=_sizes(block),
+            )
+    return binaries
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.split(","))
+
+
+def _assemble(target: CudaTarget, path: Path) -> str:
+    ptxas = assembler()
+    assert ptxas is not None
+    command = [ptxas, "-v", f"-arch={target.architecture}", str(path), "-o", os.devnull]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+def parse_ptxas(text: str) -> dict[str, dict[str, int]]:
+    """Registers, spills and shared memory by kernel, from `ptxas -v`."""
+    found: dict[str, dict[str, int]] = {}
+    for part in text.split("Compiling entry function '")[1:]:
+        kernel = part[: part.index("'")]
+
+        def number(pattern: str, part: str = part) -> int:
+            match = re.search(pattern, part)
+            return int(match[1]) if match else 0
+
+        found[kernel] = {
+            "registers": number(r"Used (\d+) registers"),
+            "spill_stores": number(r"(\d+) bytes spill stores"),
+            "spill_loads": number(r"(\d+) bytes spill loads"),
+            "shared": number(r"(\d+) bytes smem"),
+        }
+    return found
