@@ -10,7 +10,7 @@ OPERATIONS = {name: value for name, value in vars(ops).items() if isinstance(val
 
 # Smaller than what is drawn: these compile slowly.
 OPTIONS = {
-    "derain_dehaze": dict(quick=True, options=dict(offsets=((0, 0),), stride=2, t_min=0.05)),
+    "derain_dehaze": dict(quick=True, options=dict(offsets=((0, 0), (1, -1)), stride=2)),
     "conv2d": dict(quick=True),
 }
 

@@ -1,8 +1,8 @@
 """Arrays held against each other: an allowed error that is derived, and a difference that speaks.
 
 An entry may be wrong by what rounding explains: some units in the last place of the dtype, how much
-the exact answer moves when the inputs move by one unit (its conditioning), and a multiple of the
-error that the reference itself makes in the same dtype.
+the exact answer moves when the inputs move by one unit (its conditioning), units of the terms that
+cancel in it, and a multiple of the error that the reference itself makes in the same dtype.
 """
 
 from collections.abc import Sequence
@@ -62,9 +62,13 @@ class Standard:
         *,
         perturbed: Sequence[np.ndarray] = (),
         same_dtype: np.ndarray | None = None,
+        terms: float = 0.0,
         factor: float = 1.0,
     ) -> "Standard":
-        """`perturbed`: the exact answer for inputs moved by a unit; `same_dtype`: the reference."""
+        """`perturbed`: the exact answer for inputs moved by a unit; `same_dtype`: the reference.
+
+        `terms`: how large the terms are whose sum the typical entry is.
+        """
         expected = doubled(expected)
         if not is_inexact(expected.dtype):
             moves = [p != expected for p in perturbed]
@@ -76,7 +80,7 @@ class Standard:
         units = _UNITS.get(np.dtype(dtype).name, _UNITS_HALF)
         with np.errstate(all="ignore"):
             magnitude = _finite(np.abs(expected))
-            allowed = units * eps * (magnitude + _rms(magnitude))
+            allowed = units * eps * (magnitude + max(_rms(magnitude), terms))
             if perturbed:
                 moved = np.max([_finite(np.abs(p - expected)) for p in perturbed], axis=0)
                 allowed = allowed + 16 * moved + 4 * _rms(moved)
@@ -106,6 +110,20 @@ class Standard:
         largest = float(np.max(error, where=wrong, initial=0))
         allowed = float(np.max(self.allowed, where=wrong, initial=0))
         return Difference(np.asarray(wrong), found, self.expected, largest, allowed)
+
+
+def cancelling_terms(gradients: Sequence[np.ndarray], inputs: Sequence[np.ndarray]) -> list[float]:
+    """For each gradient how large the terms may be that a typical entry of it is the sum of.
+
+    A gradient can vanish, as that of the logits of a softmax over one entry does, while its terms
+    round to what does not cancel. They are made of what the other gradients are made of, so those
+    tell the size: by how much the result changes when an input changes by its own size.
+    """
+    inputs = [doubled(x) for x in inputs]
+    with np.errstate(all="ignore"):
+        changes = [np.linalg.norm(doubled(g) * x) for g, x in zip(gradients, inputs, strict=True)]
+        largest = max((float(c) for c in changes if np.isfinite(c)), default=0.0)
+        return [largest / max(float(np.linalg.norm(x)), np.sqrt(x.size), 1.0) for x in inputs]
 
 
 def _finite(x: np.ndarray) -> np.ndarray:

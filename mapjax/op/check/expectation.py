@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapjax.op.check.compare import Standard
+from mapjax.op.check.compare import Standard, cancelling_terms
 from mapjax.op.check.evaluation import Evaluation, float_positions
 from mapjax.op.check.inputs import Case
 from mapjax.op.check.oracle import Oracle, disagreement, finite_gradient
@@ -71,12 +71,14 @@ def expect(
         return Expectation(exact, values, None, disagrees)
     usable = [m.gradients for m in moved if len(m.gradients) == len(gradients)]
     own = reference.gradients if reference and trusted and reference.gradients else None
+    terms = cancelling_terms(gradients, [case.arrays[position] for position in positions])
     standards = [
         Standard.of(
             gradient,
             case.arrays[position].dtype,
             perturbed=_shifted(gradient, [m[i] for m in usable], exact.gradients),
             same_dtype=own[i] if own else None,
+            terms=terms[i],
         )
         for i, (gradient, position) in enumerate(zip(gradients, positions, strict=True))
     ]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mapjax.op.check.compare import Standard
+from mapjax.op.check.compare import Standard, cancelling_terms
 from mapjax.op.check.evaluation import float_positions, of_floats, say
 from mapjax.op.check.examination import compare_leaves, row
 from mapjax.op.check.oracle import second_slope
@@ -116,8 +116,10 @@ def _row(plain: Plain, check: str, found: Any, exact: Any, names: list[str], bla
         return row(check, plain.subject, [Finding(label, "skipped", "nothing to compare with")])
     slopes, error = exact
     standards = []
-    for slope, leaf in zip(slopes, leaves, strict=True):
-        standard = Standard.of(slope, leaf.dtype)
+    inputs = [plain.base.arrays[i] for i in float_positions(plain.base.arrays)]
+    terms = cancelling_terms(slopes, inputs)
+    for slope, leaf, term in zip(slopes, leaves, terms, strict=True):
+        standard = Standard.of(slope, leaf.dtype, terms=term)
         scale = np.max(np.abs(np.where(np.isfinite(slope), slope, 0)), initial=0)
         allowed = standard.allowed + 2e-3 * scale + 10 * error
         unknown = ~np.isfinite(slope) if is_inexact(slope.dtype) else standard.overflowed

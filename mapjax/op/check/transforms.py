@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mapjax.op.check.compare import Standard
+from mapjax.op.check.compare import Standard, cancelling_terms
 from mapjax.op.check.compiling import quick_jit
 from mapjax.op.check.evaluation import Evaluation, evaluate, float_positions, say, value_only
 from mapjax.op.check.examination import Examination, compare_leaves, result_names, row
@@ -70,6 +70,10 @@ class Plain:
             moved = list(oracle.moved(case.arrays, cotangents, dtype, rng))
         leaves = jax.tree.leaves(found)
         exact_leaves = jax.tree.leaves(exact)[: len(leaves)]
+        inputs = [case.arrays[i] for i in float_positions(case.arrays)]
+        inputs = inputs if found.gradients else []
+        terms = cancelling_terms(found.gradients, inputs)
+        terms = [0.0] * (len(leaves) - len(terms)) + terms
         result = []
         for i, leaf in enumerate(leaves):
             # How far the exact answer moves is added to where this one is.
@@ -78,7 +82,10 @@ class Plain:
                 for m in map(jax.tree.leaves, moved):
                     if len(m) >= len(leaves) and is_inexact(leaf.dtype):
                         shifts.append(leaf + (m[i] - exact_leaves[i]))
-            result.append(Standard.of(leaf, leaf.dtype, perturbed=shifts, factor=factor))
+            standard = Standard.of(
+                leaf, leaf.dtype, perturbed=shifts, terms=terms[i], factor=factor
+            )
+            result.append(standard)
         return result
 
 

@@ -592,3 +592,21 @@ def declared_without_a_gradient():
 
     masked.gradient(lambda ct, x, mask: (2 * ct * x * mask,))
     return masked
+
+
+@right
+def gradient_of_rounding_alone():
+    """The weighted mean of one number does not depend on the weight, but to rounding."""
+
+    def mean(x, logit):
+        weight = jnp.exp(logit)
+        return weight * x / weight
+
+    @mj.op
+    def weighted(
+        x: Float[Array, "*batch n"], logit: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        return mean(x, logit)
+
+    weighted.gradient(lambda ct, x, logit: (ct, ct * (x - mean(x, logit))))
+    return weighted
