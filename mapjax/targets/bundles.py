@@ -131,18 +131,20 @@ class _Mark:
 
     begins: bool
     depth: int
+    empty: bool
     pipelined: bool
 
     @classmethod
     def of(cls, match: re.Match[str], text: str) -> "_Mark":
         line = text[match.end() : text.find("\n", match.end())]
-        return cls(match[1] == "LB", len(match[2]), _PIPELINED in line)
+        return cls(match[1] == "LB", len(match[2]), line.startswith("}"), _PIPELINED in line)
 
 
 def _spans(marks: list[_Mark]) -> list[tuple[int, int]]:
     """First and last bundle of each loop: to the last of its depth before another loop begins.
 
-    Between them are bundles without a depth, empty ones and some that were moved into the loop.
+    Between them are bundles of less depth: some that were moved into the loop, and empty ones,
+    which have none. Empty ones at its end are turns of the clock in which its branch is decided.
     """
     spans = []
     for start, mark in enumerate(marks):
@@ -153,6 +155,8 @@ def _spans(marks: list[_Mark]) -> list[tuple[int, int]]:
                     break
                 if marks[place].depth >= mark.depth:
                     end = place
+            while end + 1 < len(marks) and marks[end + 1].empty:
+                end += 1
             spans.append((start, end))
     return spans
 

@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-
 _CUDA = ("jax-cuda13-plugin", "jax-cuda12-plugin", "nvidia-cuda-nvcc", "nvidia-cuda-nvcc-cu12")
 
 

@@ -65,12 +65,12 @@ def compile_for(
     if reason := missing(found):
         raise MissingCompilerError(reason)
     lowered = lower(function, args, static, found)
-    names = tuple(cost.name for cost in lowered.pallas)
+    sources = {cost.name: cost.source for cost in lowered.pallas}
     with tempfile.TemporaryDirectory(prefix="mapjax-targets-") as directory:
         folder, dumps = Path(directory), Path(directory) / "dump"
         dumps.mkdir()
         (folder / "program.bin").write_bytes(lowered.serialized)
-        result = _run(found, folder, dumps, names)
+        result = _run(found, folder, dumps, sources)
         program = Program((folder / "program.hlo").read_text())
         if isinstance(found, TpuTarget):
             kernels = tpu_kernels(program, found, lowered.pallas, tpu.read_schedules(dumps))
@@ -116,7 +116,7 @@ def missing(target: str | Target) -> str | None:
     )
 
 
-def _run(target: Target, folder: Path, dumps: Path, kernels: tuple[str, ...]) -> dict[str, Any]:
+def _run(target: Target, folder: Path, dumps: Path, kernels: dict[str, str]) -> dict[str, Any]:
     inherited = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     if isinstance(target, TpuTarget):
         topology: dict[str, Any] = {"topology_name": target.topology}

@@ -1,6 +1,7 @@
 """What compilers say about a kernel, and what it means to whoever wrote it."""
 
 import re
+from collections.abc import Mapping
 
 
 class MissingCompilerError(ImportError):
@@ -16,12 +17,17 @@ class CompileError(RuntimeError):
       where: `file:line` of the Python code, where the compiler knows it.
       meaning: what it means, and what helps; None for a message that is not known.
       message: what the compiler said.
+
+    `kernels` are the Pallas kernels of the program, with the places of their functions.
     """
 
-    def __init__(self, target: str, message: str, *, kernels: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, target: str, message: str, *, kernels: Mapping[str, str] | None = None
+    ) -> None:
         self.target, self.message = target, message.strip()
+        kernels = kernels or {}
         self.kernel = _kernel(message, kernels)
-        self.where = _where(message)
+        self.where = _where(message) or kernels.get(self.kernel or "") or None
         self.meaning = meaning_of(message)
         head = f"{target}: the compiler refuses " + (
             f"the kernel {self.kernel!r}" if self.kernel else "the program"
@@ -112,23 +118,16 @@ def meaning_of(message: str) -> str | None:
     return next((text for pattern, text in _MEANINGS if re.search(pattern, message, re.S)), None)
 
 
-def _kernel(message: str, kernels: tuple[str, ...]) -> str | None:
-    for pattern in (
-        r"kernel[_ ]name[\"' =:]+([\w.\-]+)",
-        r"[Kk]ernel [\"'`]?([\w.\-]+)[\"'`]?[:,]? ",
-        r"%([\w.\-]+) = [^\n]*custom-call",
-        r"/([\w.\-]+)/pallas_call",
-    ):
-        found = re.search(pattern, message)
-        if found and (not kernels or found[1].split(".")[0] in kernels):
-            return found[1]
-    named = [kernel for kernel in kernels if re.search(rf"\b{re.escape(kernel)}\b", message)]
-    return named[0] if named else (kernels[0] if len(kernels) == 1 else None)
+def _kernel(message: str, kernels: Mapping[str, str]) -> str | None:
+    named = [name for name in kernels if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message)]
+    if not named and len(kernels) == 1 and re.search(r"(?i)mosaic|pallas|triton|vmem", message):
+        return next(iter(kernels))
+    return max(named, key=len, default=None)
 
 
 def _where(message: str) -> str | None:
     # Mosaic: `at location: loc("..."("/path/kernel.py":11:13 ...`; Pallas: `kernel.py:11`.
-    for pattern in (r"\"([^\"\n]+\.py)\":(\d+)", r"\b(/?[\w./\-]+\.py):(\d+)"):
+    for pattern in (r"\"([^\"\n]+\.py)\":(\d+)", r"(?<![\w./\-])(/?[\w./\-]+\.py):(\d+)"):
         for found in re.finditer(pattern, message):
             if "/site-packages/" not in found[1]:
                 return f"{found[1]}:{found[2]}"

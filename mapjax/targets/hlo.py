@@ -37,13 +37,15 @@ _STARTS = frozenset(["copy-start", "slice-start", "dynamic-slice-start", "async-
 class Array:
     """A result: its type, its shape, the bytes that it takes with its layout, and where it lies.
 
-    `space` is 0 for the device's memory, 1 for VMEM.
+    `space` is 0 for the device's memory, 1 for VMEM; `padding` is a part of `bytes`, as a factor.
     """
 
     dtype: str
     shape: tuple[int, ...]
     bytes: int
     space: int
+
+    padding: float = 1.0
 
     @property
     def size(self) -> int:
@@ -145,6 +147,11 @@ class Program:
                     yield from self._launches(called, calls * int(trips or 1))
             else:
                 yield Launch(instruction, calls, computation)
+
+    def operands(self, launch: Launch) -> list[Array]:
+        """The arrays that a kernel takes."""
+        local = launch.computation.instructions
+        return [a for name in launch.instruction.operands for a in local[name].results]
 
     def bytes(self, launch: Launch) -> int:
         """Bytes of the device's memory that a kernel reads and writes at least, paddings included.
@@ -274,7 +281,13 @@ def _arrays(text: str) -> Iterator[Array]:
         space = _SPACE.search(layout)
         bits = 8 if dtype == "pred" else int((_BITS.findall(dtype) or ["0"])[0])
         physical = _padded(shape, layout)
-        yield Array(dtype, shape, math.ceil(physical * bits / 8), int(space[1]) if space else 0)
+        yield Array(
+            dtype,
+            shape,
+            bytes=math.ceil(physical * bits / 8),
+            space=int(space[1]) if space else 0,
+            padding=physical / math.prod(shape) if math.prod(shape) else 1.0,
+        )
 
 
 def _padded(shape: tuple[int, ...], layout: str) -> int:

@@ -134,18 +134,16 @@ def tpu_kernels(
     pallas: Sequence[PallasCost],
     schedules: Mapping[str, Schedule],
 ) -> Iterator[Kernel]:
-    for launch, kind, (matrix, vector) in _launches(program, pallas):
+    for launch, cost in _launches(program, pallas):
         instruction = launch.instruction
         yield Kernel(
             target=target,
             name=instruction.name,
-            kind=kind,
+            kind=launch.instruction.opcode if cost is None else "pallas",
             calls=launch.calls,
             operation=instruction.op_name,
             source=program.source(instruction),
-            matrix_flops=matrix,
-            vector_flops=vector,
-            bytes=program.bytes(launch),
+            **_work(program, launch, cost),
             schedule=schedules.get(instruction.name),
             estimated_cycles=instruction.estimated_cycles,
             vmem=instruction.vmem,
@@ -158,44 +156,62 @@ def cuda_kernels(
     pallas: Sequence[PallasCost],
     binaries: Mapping[str, Binary],
 ) -> Iterator[Kernel]:
-    for launch, kind, (matrix, vector) in _launches(program, pallas):
+    for launch, cost in _launches(program, pallas):
         instruction = launch.instruction
         yield Kernel(
             target=target,
-            name=_pallas_name(instruction.op_name) or instruction.name
-            if kind == "pallas"
-            else instruction.name,
-            kind=kind,
+            name=cost.name if cost else instruction.name,
+            kind=launch.instruction.opcode if cost is None else "pallas",
             calls=launch.calls,
             operation=instruction.op_name,
             source=program.source(instruction),
-            matrix_flops=matrix,
-            vector_flops=vector,
-            bytes=program.bytes(launch),
+            **_work(program, launch, cost),
             binary=binaries.get(instruction.name),
         )
 
 
 def _launches(
     program: Program, pallas: Sequence[PallasCost]
-) -> Iterator[tuple[Launch, str, tuple[int, int]]]:
+) -> Iterator[tuple[Launch, PallasCost | None]]:
+    """What runs, with what the jaxpr told about the Pallas kernels among it."""
     waiting = list(pallas)
     for launch in program.launches():
         instruction = launch.instruction
         called = instruction.attribute(r'custom_call_target="([^"]*)"') or ""
-        if not called.startswith(_PALLAS):
-            yield launch, instruction.opcode, program.flops(launch)
+        if not called.startswith(_PALLAS) or not waiting:
+            yield launch, None
             continue
-        # By name; and of kernels of one name in the order of the program.
+        # By name; and of kernels of one name, or of none, in the order of the program.
         path = [instruction.name.partition(".")[0], *instruction.op_name.split("/")]
-        cost = next((c for c in waiting if c.name in path), None)
-        if cost is None and len({c.name for c in waiting}) == 1:
-            cost = waiting[0]
-        if cost is not None:
-            waiting.remove(cost)
-        yield launch, "pallas", (cost.matrix_flops, cost.vector_flops) if cost else (0, 0)
+        cost = next((c for c in waiting if c.name in path), waiting[0])
+        waiting.remove(cost)
+        yield launch, cost
 
 
-def _pallas_name(operation: str) -> str | None:
-    parts = operation.split("/")
-    return parts[-2] if len(parts) > 1 and parts[-1].startswith("pallas_call") else None
+def _work(program: Program, launch: Launch, cost: PallasCost | None) -> dict[str, int]:
+    if cost is None:
+        matrix, vector = program.flops(launch)
+        return {
+            "matrix_flops": matrix,
+            "vector_flops": vector,
+            "bytes": program.bytes(launch),
+        }
+    return {
+        "matrix_flops": cost.matrix_flops,
+        "vector_flops": cost.vector_flops,
+        "bytes": _traffic(program, launch, cost),
+    }
+
+
+def _traffic(program: Program, launch: Launch, cost: PallasCost) -> int:
+    """The bytes that the windows of a TPU kernel move; of a GPU kernel, whole arrays."""
+    called = launch.instruction
+    arrays = [*program.operands(launch), *called.results]
+    if "tpu_custom_call" not in called.attributes or len(arrays) != len(cost.windows):
+        return program.bytes(launch)
+    total = 0.0
+    for array, moved in zip(arrays, cost.windows, strict=True):
+        if array.space == 0:
+            # Windows are counted without the padding that the array has in memory.
+            total += array.bytes if moved is None else moved * array.padding
+    return round(total)

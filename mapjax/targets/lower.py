@@ -12,6 +12,7 @@ from jax import export
 from mapjax.op.cost import equation_flops, sub_jaxprs
 from mapjax.targets.errors import CompileError
 from mapjax.targets.target import Target
+from mapjax.targets.windows import window_bytes
 
 # Calls whose meaning JAX does not promise to keep for other versions; here none is between.
 _CALLS = ("__gpu$xla.gpu.triton", "triton_kernel_call", "mosaic_gpu", "mosaic_gpu_v2")
@@ -20,11 +21,16 @@ _MATRIX = ("dot_general", "conv_general_dilated")
 
 @dataclass(frozen=True)
 class PallasCost:
-    """The arithmetic of a Pallas kernel: the compiler sees only a call."""
+    """The arithmetic and the traffic of a Pallas kernel: the compiler sees only a call.
+
+    `windows` are the bytes that its pipeline moves, by operand, outputs last; see `window_bytes`.
+    """
 
     name: str
+    source: str
     matrix_flops: int
     vector_flops: int
+    windows: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ def lower(function: Callable[..., Any], args: tuple, static: dict, target: Targe
     program.__name__ = program.__qualname__ = _name(function)
     with _on(target):
         jaxpr = jax.make_jaxpr(program)(*avals).jaxpr
-        pallas = tuple(_pallas_costs(jaxpr, target.platform))
+    pallas = tuple(_pallas_costs(jaxpr, target.platform))
+    with _on(target):
         try:
             exported = export.export(
                 jax.jit(program),
@@ -55,9 +62,9 @@ def lower(function: Callable[..., Any], args: tuple, static: dict, target: Targe
                 disabled_checks=[export.DisabledSafetyCheck.custom_call(c) for c in _CALLS],
             )(*avals)
         except Exception as error:
-            kernels = tuple(cost.name for cost in pallas)
             message = f"{type(error).__name__}: {error}"
-            raise CompileError(target.name, message, kernels=kernels) from error
+            sources = {cost.name: cost.source for cost in pallas}
+            raise CompileError(target.name, message, kernels=sources) from error
     if exported.nr_devices != 1:
         raise ValueError(
             f"compile_for compiles for one device, and this program is for {exported.nr_devices}: "
@@ -100,16 +107,21 @@ def _pallas_costs(jaxpr: Any, platform: str) -> Iterator[PallasCost]:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "pallas_call":
             matrix = _matrix_flops(equation, platform)
-            total = equation_flops(equation, platform)
-            yield PallasCost(_kernel_name(equation.params), matrix, total - matrix)
+            vector = equation_flops(equation, platform) - matrix
+            name, source = _name_and_source(equation.params)
+            windows = window_bytes(equation.params["grid_mapping"])
+            yield PallasCost(name, source, matrix, vector, windows)
         else:
             for inner, _ in sub_jaxprs(equation, platform):
                 yield from _pallas_costs(inner, platform)
 
 
-def _kernel_name(parameters: dict[str, Any]) -> str:
-    described = parameters.get("name_and_src_info")
-    return str(getattr(described, "name", None) or parameters.get("name") or "kernel")
+def _name_and_source(parameters: dict[str, Any]) -> tuple[str, str]:
+    """The name that was given to a kernel, or that of its function; and where this stands."""
+    described = getattr(parameters["jaxpr"], "debug_info", None)
+    text = str(getattr(described, "func_src_info", None) or "kernel")  # `blur at /my_ops.py:12`
+    function, _, source = text.partition(" at ")
+    return parameters.get("name") or function, source
 
 
 def _matrix_flops(equation: Any, platform: str) -> int:

@@ -113,16 +113,15 @@ class Report:
 
     def _kernels(self, shown: list[Kernel]) -> Table:
         tpu = isinstance(self.target, TpuTarget)
-        columns = ("kernel", "calls", "FLOP", "bytes", "us memory", "us peak")
+        columns = ("kernel", "FLOP", "bytes", "us memory", "us peak")
         if tpu:
-            columns += ("us schedule", "binds", "busiest unit", "VMEM", "spills")
+            columns += ("us schedule", "us XLA", "binds", "VMEM", "spills")
         else:
             columns += ("binds", "registers", "shared", "spills", "blocks x threads", "occupancy")
         rows = []
         for kernel in shown:
             row: list[Any] = [
                 _named(kernel),
-                kernel.calls,
                 human(kernel.flops * kernel.calls),
                 human(kernel.bytes * kernel.calls, "B"),
                 kernel.memory_time * kernel.calls * 1e6,
@@ -217,14 +216,16 @@ def _named(kernel: Kernel) -> str:
     operation = kernel.operation.rpartition("/")[2]
     file = kernel.source.rpartition("/")[2]
     where = ", ".join(filter(None, ["Pallas" if kernel.kind == "pallas" else operation, file]))
-    return f"{kernel.name} ({where})" if where else kernel.name
+    name = f"{kernel.calls} x {kernel.name}" if kernel.calls > 1 else kernel.name
+    return f"{name} ({where})" if where else name
 
 
 def _tpu_cells(kernel: Kernel) -> Iterator[Any]:
     yield None if kernel.schedule_time is None else kernel.schedule_time * kernel.calls * 1e6
-    yield kernel.binds
-    busiest = kernel.busiest
-    yield f"{busiest[0]} {100 * busiest[1]:.0f}%" if busiest else ""
+    cycles = kernel.estimated_cycles
+    yield None if cycles is None else cycles / kernel.target.clock * kernel.calls * 1e6
+    unit = kernel.busiest if kernel.binds == "schedule" else None
+    yield f"schedule, {unit[0]} {100 * unit[1]:.0f}%" if unit else kernel.binds
     yield human(kernel.vmem, "B") if kernel.vmem else ""
     yield kernel.spills
 

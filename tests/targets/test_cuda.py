@@ -1,0 +1,50 @@
+from mapjax.targets import TARGETS, Binary
+from mapjax.targets.cuda import parse_ptxas
+from mapjax.targets.kernel import occupancy
+
+PTXAS = """\
+ptxas info    : 24 bytes gmem
+ptxas info    : Compiling entry function 'gemm_fusion_dot_general_0' for 'sm_80'
+ptxas info    : Function properties for gemm_fusion_dot_general_0
+    64 bytes stack frame, 56 bytes spill stores, 60 bytes spill loads
+ptxas info    : Used 255 registers, used 1 barriers, 64 bytes cumulative stack size
+ptxas info    : Compile time = 253.017 ms
+ptxas info    : Compiling entry function 'input_reduce_fusion' for 'sm_80'
+ptxas info    : Function properties for input_reduce_fusion
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 20 registers, used 1 barriers, 32 bytes smem
+"""
+
+
+def test_what_the_assembler_says():
+    assert parse_ptxas(PTXAS) == {
+        "gemm_fusion_dot_general_0": {
+            "registers": 255,
+            "spill_stores": 56,
+            "spill_loads": 60,
+            "shared": 0,
+        },
+        "input_reduce_fusion": {
+            "registers": 20,
+            "spill_stores": 0,
+            "spill_loads": 0,
+            "shared": 32,
+        },
+    }
+
+
+def binary(*, registers=32, shared=0, block=(128, 1, 1)):
+    return Binary(registers, 0, 0, shared, grid=(1, 1, 1), block=block)
+
+
+def test_occupancy_is_bounded_by_threads_registers_or_shared_memory():
+    a100 = TARGETS["cuda:a100"]
+    assert occupancy(binary(), a100) == 1
+    # 128 registers: 65536 / (128 * 128) = 4 blocks of 128 threads, of 2048.
+    assert occupancy(binary(registers=128), a100) == 4 * 128 / 2048
+    # 164 KiB, of which a block takes 40 and the system 1.
+    assert occupancy(binary(shared=40 * 1024), a100) == 4 * 128 / 2048
+    # 32 blocks at most, of one warp each.
+    assert occupancy(binary(block=(32, 1, 1)), a100) == 32 * 32 / 2048
+    # Turing leaves the system's share out.
+    assert occupancy(binary(shared=32 * 1024), TARGETS["cuda:t4"]) == 2 * 128 / 1024
