@@ -105,8 +105,8 @@ _MEANINGS = [
     (
         r"(?i)bf16.*(not supported|unsupported|requires)|requires? \.target sm_\d+|"
         r"feature.*sm_\d+|compute capability",
-        "the device is too old for an instruction of the kernel (bfloat16 and Triton's pipelining "
-        "need compute capability 8.0)",
+        "the device is too old for this kernel: Triton, and bfloat16, need compute capability 8.0 "
+        "(Ampere); take plain JAX there",
     ),
     (r"(?i)cannot be automatically partitioned", "wrap the kernel in jax.shard_map over the mesh"),
     (r"(?i)ptxas", "the assembler of CUDA (ptxas) refuses the code that was generated"),

@@ -20,13 +20,13 @@ def compiler():
 
 @pytest.fixture
 def rows():
-    """A Pallas kernel with a grid; `soften(x)` for x of shape (rows, 512) in float32."""
+    """A Pallas kernel over blocks of rows, which takes `turns` turns of a loop for each."""
 
-    def soften(x_ref, o_ref):
-        x = x_ref[...]
-        o_ref[...] = jax.lax.fori_loop(0, 50, lambda i, y: jnp.tanh(y) + x, x)
+    def call(x, *, block=8, turns=50, **options):
+        def soften(x_ref, o_ref):
+            x = x_ref[...]
+            o_ref[...] = jax.lax.fori_loop(0, turns, lambda i, y: jnp.tanh(y) + x, x)
 
-    def call(x, *, block=8, **options):
         spec = pl.BlockSpec((block, x.shape[1]), lambda i: (i, 0))
         return pl.pallas_call(
             soften,

@@ -70,10 +70,10 @@ def test_trees_and_static_arguments(compiler):
 
 
 def test_an_operation(compiler):
-    arrays = (matrix(64, 128), matrix(128, 32), matrix(32))
+    arrays = (matrix(64, 128), matrix(128, 256), matrix(256))
     report = mj.compile_for(compiler("tpu:v5e"), mj.ops.dense, *arrays)
     assert report.function == "dense"
-    assert report.memory.outputs == 2 * 64 * 32
+    assert report.memory.outputs == 2 * 64 * 256
 
 
 def test_a_pallas_kernel_on_a_tpu(compiler, rows):
@@ -129,9 +129,9 @@ def test_other_gpus(compiler, name):
 
 
 def test_a_block_that_is_too_large(compiler, rows):
-    big = jax.ShapeDtypeStruct((65536, 1024), jnp.float32)
+    big = jax.ShapeDtypeStruct((65536, 1024), jnp.float32)  # copied: a loop would take minutes
     with pytest.raises(CompileError, match="VMEM exceeded.*smaller blocks") as raised:
-        mj.compile_for(compiler("tpu:v5e"), rows, big, block=16384)
+        mj.compile_for(compiler("tpu:v5e"), rows, big, block=16384, turns=0)
     assert raised.value.kernel == "soften"
     assert "conftest.py" in raised.value.where
     assert "Ran out of memory" in raised.value.message
@@ -147,7 +147,7 @@ def test_a_block_that_does_not_fit_the_tiles(compiler, rows):
 def test_a_gpu_that_is_too_old_for_triton(compiler, rows):
     triton = pytest.importorskip("jax.experimental.pallas.triton")
     options = {"compiler_params": triton.CompilerParams()}
-    with pytest.raises(CompileError, match="cuda:t4.*too old"):
+    with pytest.raises(CompileError, match="the device is too old"):
         mj.compile_for(compiler("cuda:t4"), functools.partial(rows, **options), X)
 
 
