@@ -7,8 +7,6 @@ from mapjax.targets.errors import meaning_of
 
 VMEM = """JaxRuntimeError: RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory \
 in memory space vmem. Used 256.00M of 128.00M vmem. Exceeded vmem capacity by 128.00M."""
-SCOPED = """JaxRuntimeError: RESOURCE_EXHAUSTED: E1001: CompileTimeScopedVmemOom: Ran out of \
-memory in memory space vmem while allocating on stack for %blur.1 = f32[8,128] custom-call(%x)"""
 UNALIGNED = """JaxRuntimeError: INTERNAL: Mosaic failed to compile TPU kernel: E2003: \
 CompileTimeMosaicUnprovenMemoryAccessAlignment: cannot statically prove that index in dimension 1 \
 is a multiple of 128
@@ -36,7 +34,6 @@ HBM = """JaxRuntimeError: RESOURCE_EXHAUSTED: Allocation (size=52428800000) woul
     ("message", "meaning"),
     [
         (VMEM, "VMEM exceeded"),
-        (SCOPED, "VMEM exceeded"),
         (UNALIGNED, "unaligned access"),
         (BLOCK, "block shape: the last two dimensions"),
         (SHARED, "shared memory exceeded"),
