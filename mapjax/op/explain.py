@@ -34,6 +34,8 @@ def explain(
             reason = kernel.refusal(place, arrays, static)
             if reason is None and name not in (None, kernel.name):
                 reason = f"{name} was {_ASKED}"
+            if reason is None and name is None and not kernel.automatic:
+                reason = "runs only where it is asked for (mapjax.using)"
             if reason is None and chosen is not None:
                 reason = f"comes after {chosen}"
             if reason is None:

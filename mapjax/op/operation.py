@@ -207,18 +207,26 @@ class Operation(Generic[P, R]):
         gradient: Rule | None = None,
         fits: Callable[..., str | None] | None = None,
         partition: bool = False,
+        automatic: bool = True,
     ) -> Callable[[Callable[..., Any]], Kernel]:
         """Register another way to compute the operation: on these platforms or, with none, on any.
 
         Which one runs is settled when the program is lowered for a platform: the first that fits,
         those that name the platform before those that run anywhere, the reference last.
-        `gradient` is the kernel's own form of the gradient rule; `fits` and `partition` are
-        described at `Kernel`.
+        `gradient` is the kernel's own form of the gradient rule; `fits`, `partition` and
+        `automatic` are described at `Kernel`.
         """
 
         def register(forward: Callable[..., Any]) -> Kernel:
             kernel = Kernel(
-                self.name, name or forward.__name__, forward, platforms, gradient, fits, partition
+                self.name,
+                name or forward.__name__,
+                forward,
+                platforms,
+                gradient,
+                fits,
+                partition,
+                automatic,
             )
             self._check_parameters(forward, f"kernel {kernel.name!r}")
             if partition:

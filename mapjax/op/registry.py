@@ -20,6 +20,9 @@ class Kernel:
 
     `partition`: the compiler cannot split this kernel over the devices of a mesh, as it splits
     plain JAX, and the frame does it: see `mapjax.op.partition`.
+
+    Without `automatic` it runs only where it is asked for, by `mapjax.using` or `with_kernel`: one
+    that was not yet measured to be faster than what would run instead.
     """
 
     operation: str
@@ -29,6 +32,7 @@ class Kernel:
     gradient: Callable[..., tuple] | None = None
     fits: Callable[..., str | None] | None = None
     partition: bool = False
+    automatic: bool = True
 
     def __post_init__(self) -> None:
         require_platforms(self.platforms, f"{self.operation}: kernel {self.name!r} is for")
@@ -114,7 +118,8 @@ class Registry:
             return self._choose_requested(requested, arrays, static)
 
         def first(platform: str | None) -> Kernel:
-            return next(k for k in self if k.refusal(platform, arrays, static) is None)
+            automatic = (k for k in self if k.automatic)
+            return next(k for k in automatic if k.refusal(platform, arrays, static) is None)
 
         return Choice(first(None), {platform: first(platform) for platform in PLATFORMS})
 

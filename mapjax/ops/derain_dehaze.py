@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mapjax.op import op
-from mapjax_kernels.derain_dehaze import xla
+from mapjax_kernels.derain_dehaze import triton, xla
 
 
 @op(
@@ -157,3 +157,16 @@ def dilated_offsets(
 
 derain_dehaze.gradient(xla.gradient)
 derain_dehaze.kernel(name="xla")(xla.forward)
+# Not measured on a GPU yet.
+derain_dehaze.kernel(
+    "cuda",
+    name="triton",
+    gradient=triton.gradient,
+    fits=triton.fits,
+    partition=True,
+    automatic=False,
+)(triton.forward)
+# Default by the compiler's schedule, which kernels/README.md holds against XLA's own.
+derain_dehaze.kernel("tpu", name="pallas", gradient=tpu.gradient, fits=tpu.fits, partition=True)(
+    tpu.forward
+)
