@@ -166,7 +166,3 @@ derain_dehaze.kernel(
     partition=True,
     automatic=False,
 )(triton.forward)
-# Default by the compiler's schedule, which kernels/README.md holds against XLA's own.
-derain_dehaze.kernel("tpu", name="pallas", gradient=tpu.gradient, fits=tpu.fits, partition=True)(
-    tpu.forward
-)
