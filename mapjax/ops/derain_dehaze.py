@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mapjax.op import op
-from mapjax_kernels.derain_dehaze import triton, xla
+from mapjax_kernels.derain_dehaze import tpu, triton, xla
 
 
 @op(
@@ -166,3 +166,7 @@ derain_dehaze.kernel(
     partition=True,
     automatic=False,
 )(triton.forward)
+# Default by the compiler's schedule, which kernels/README.md holds against XLA's own.
+derain_dehaze.kernel("tpu", name="pallas", gradient=tpu.gradient, fits=tpu.fits, partition=True)(
+    tpu.forward
+)

@@ -86,6 +86,17 @@ class Shape:
     def radius(self) -> int:
         return max(max(abs(dy), abs(dx)) for dy, dx in self.offsets)
 
+    def is_inner(self, axis: int, index: Any) -> Any:
+        """Whether a line (axis 0) or column (axis 1) of tiles has all its taps in the picture."""
+        size, whole = ((self.rows, self.height), (self.threads, self.width))[axis]
+        first = index * size - self.lead
+        return (first >= self.radius) & (first + size + self.radius <= whole)
+
+    @property
+    def has_inner(self) -> bool:
+        """Whether any tile is inner."""
+        return all(any(self.is_inner(a, i) for i in range(self.tiles[a])) for a in (0, 1))
+
 
 @dataclasses.dataclass(frozen=True)
 class Tap:
@@ -293,10 +304,9 @@ def call(
         row, column = pl.program_id(1), pl.program_id(0)
         if last_first:
             row, column = shape.tiles[0] - 1 - row, shape.tiles[1] - 1 - column
-        top, left = row * shape.rows - shape.lead, column * shape.threads - shape.lead
-        inner = (top >= shape.radius) & (top + shape.rows + shape.radius <= shape.height)
-        inner &= (left >= shape.radius) & (left + shape.threads + shape.radius <= shape.width)
-        pl.when(inner)(lambda: kernel(Tile(shape, table, row, column, True), *refs))
+        inner = shape.is_inner(0, row) & shape.is_inner(1, column)
+        if shape.has_inner:
+            pl.when(inner)(lambda: kernel(Tile(shape, table, row, column, True), *refs))
         pl.when(~inner)(lambda: kernel(Tile(shape, table, row, column, False), *refs))
 
     def of_picture(array: Any) -> pl.BlockSpec:
