@@ -118,7 +118,13 @@ def _shape(
 ) -> Shape:
     from mapjax_kernels.derain_dehaze.triton_tile import Shape
 
-    sizes = {"rows": max(4, stride), "threads": 128, "group": 4, **(tile or {})}
+    # More rows or taps at a time take more registers than leave room for other programs.
+    sizes = {
+        "rows": stride if stride > 1 else 4,
+        "threads": 128,
+        "group": 2 if stride == 8 else 4,
+        **(tile or {}),
+    }
     *batch, height, width, channels = image.shape
     return Shape(
         math.prod(batch),

@@ -52,10 +52,10 @@ def pull_back(shape: Shape, cotangent: jax.Array, arrays: Sequence[jax.Array]) -
         *(_of_coefficients(shape, array) for array in arrays[1:4]),
         jax.ShapeDtypeStruct((shape.batch, tiles, shape.channels), jnp.float32),
     ]
-    found = call(_to_coefficients, shape, (cotangent, *arrays), outputs)
+    found = call(_derain_dehaze_to_coefficients, shape, (cotangent, *arrays), outputs)
     log2_total, mean, *sliced, d_logits, d_slope, d_veil, d_airlight = found
     (d_image,) = call(
-        _to_image,
+        _derain_dehaze_to_image,
         shape,
         (cotangent, image, logits, sliced[0] if sliced else slope, log2_total, mean),
         [jax.ShapeDtypeStruct(image.shape, image.dtype)],
@@ -66,7 +66,7 @@ def pull_back(shape: Shape, cotangent: jax.Array, arrays: Sequence[jax.Array]) -
     return [d_image, *coefficients, jnp.sum(d_airlight, 1)]
 
 
-def _to_coefficients(
+def _derain_dehaze_to_coefficients(
     tile: Tile,
     cotangent: Any,
     image: Any,
@@ -116,7 +116,7 @@ def _to_coefficients(
     _store_coefficient(tile, d_veil, 0, d_bounded * free)
 
 
-def _to_image(
+def _derain_dehaze_to_image(
     tile: Tile,
     cotangent: Any,
     image: Any,

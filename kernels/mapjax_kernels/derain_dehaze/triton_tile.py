@@ -121,10 +121,10 @@ class Tile:
     def __init__(self, shape: Shape, table: Any, row: Any, column: Any, inner: bool) -> None:
         self.shape, self.table, self.inner = shape, table, inner
         self.number = row * shape.tiles[1] + column
-        # The unit is read from memory, not known. Else Triton would give each thread a few
-        # neighbouring pixels, to read one plane in wide words; but of the interleaved channels,
-        # which are most of what is read, a warp would then touch several times as many lines.
-        unit = scalar(table, len(shape.offsets), 0)
+        # One, which LLVM finds and Triton does not. Triton would give each thread a few pixels side
+        # by side, to read one plane in wide words; but of the interleaved channels, which are most
+        # of what is read, a warp would then touch several times as many lines.
+        unit = jnp.clip(column, 1, 1)
         down, phase_down, across, self.phase_across = (
             jax.lax.broadcasted_iota(
                 jnp.int32, [n if i == axis else 1 for i, n in enumerate(shape.tile)], axis
@@ -231,9 +231,15 @@ class Tile:
         count = len(self.shape.offsets)
         size = self.shape.group if self.inner else 1
 
+        def tap(index: Any) -> Tap:
+            # Within known bounds: the compiler then sees that no index overflows, and computes one
+            # address for all channels.
+            reach = self.shape.radius
+            steps = (jnp.clip(scalar(self.table, index, j), -reach, reach) for j in (0, 1))
+            return Tap(index, *steps)
+
         def group(carry: Any, start: Any, size: int) -> Any:
-            entries = ((scalar(self.table, start + i, j) for j in (0, 1)) for i in range(size))
-            return body(carry, [Tap(start + i, *entry) for i, entry in enumerate(entries)])
+            return body(carry, [tap(start + i) for i in range(size)])
 
         passes, rest = divmod(count, size)
         loop = lambda i, carry: group(carry, i * size, size)  # noqa: E731
@@ -301,7 +307,9 @@ def call(
     """
 
     def program(table: Any, *refs: Any) -> None:
-        row, column = pl.program_id(1), pl.program_id(0)
+        # Within known bounds, as taps are.
+        row = jnp.minimum(pl.program_id(1), shape.tiles[0] - 1)
+        column = jnp.minimum(pl.program_id(0), shape.tiles[1] - 1)
         if last_first:
             row, column = shape.tiles[0] - 1 - row, shape.tiles[1] - 1 - column
         inner = shape.is_inner(0, row) & shape.is_inner(1, column)
@@ -316,7 +324,9 @@ def call(
             lambda x, y, n: (last - n if last_first else n,) + (0,) * len(rest),
         )
 
-    table = jnp.asarray((*shape.offsets, (1, 0)), jnp.int32)
+    # Of numbers: `custom_partitioning` takes no function that has an array as a constant.
+    steps = [jax.lax.full((1,), step, jnp.int32) for offset in shape.offsets for step in offset]
+    table = jax.lax.concatenate(steps, 0).reshape(-1, 2)
     return pl.pallas_call(
         program,
         out_shape=tuple(outputs),

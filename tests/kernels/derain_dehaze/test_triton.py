@@ -19,7 +19,7 @@ from mapjax_kernels.derain_dehaze import triton
 NAMES = ("image", "filter_logits", "luma_slope", "transmission_logit", "airlight")
 FEW = ((1, -2), (0, 0), (-3, 0))
 MANY = dilated_offsets(radius=3, dilations=(1,))[:36]
-TILE = {"threads": 32, "group": 2}
+TILE = {"threads": 32, "group": 1}
 DEPRECATED = "ignore:The Pallas Triton backend is deprecated:DeprecationWarning"
 
 
@@ -53,18 +53,15 @@ def both(arrays, static, upstream, dtype=None):
     return kernels(upstream, *arrays), reference(cast(upstream), *map(cast, arrays))
 
 
-# More than one tile down and across, with inner ones; less than a cell; a stride with one line.
+# Odd sizes of one to several tiles, two with inner ones; less than a cell; one tap, many taps.
 @pytest.mark.parametrize(
     "size, stride, offsets, channels",
     [
-        ((11, 107), 1, FEW, 3),
-        ((1, 1), 1, FEW, 1),
-        ((13, 75), 2, FEW, 3),
-        ((19, 105), 4, FEW, 3),
-        ((1, 5), 4, FEW, 2),
-        ((29, 101), 8, FEW, 3),
-        ((9, 40), 2, MANY, 3),
-        ((3, 3), 1, ((0, 0),), 4),
+        ((9, 70), 1, FEW, 3),
+        ((5, 9), 2, MANY, 3),
+        ((13, 69), 4, FEW[:2], 3),
+        ((1, 3), 8, FEW, 2),
+        ((3, 3), 1, ((0, 0),), 1),
     ],
 )
 def test_equals_the_reference(size, stride, offsets, channels):
@@ -78,11 +75,11 @@ def test_equals_the_reference(size, stride, offsets, channels):
         np.testing.assert_allclose(one, other, rtol=0, atol=2e-5 * scale, err_msg=name)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_half_precision_is_rounded_once(dtype):
-    arrays = drawn((11, 45), 2, FEW, batch=(), dtype=dtype)
+def test_half_precision_is_rounded_once():
+    dtype = jnp.bfloat16
+    arrays = drawn((5, 12), 2, FEW[:2], batch=(), dtype=dtype)
     upstream = jax.random.normal(jax.random.key(3), arrays[0].shape).astype(dtype)
-    static = dict(offsets=FEW, stride=2, t_min=0.3)
+    static = dict(offsets=FEW[:2], stride=2, t_min=0.3)
     found, expected = both(arrays, static, upstream, jnp.float32)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert one.dtype == dtype
@@ -96,14 +93,14 @@ def test_half_precision_is_rounded_once(dtype):
 
 
 def test_large_logits_stay_finite():
-    image, logits, slope, veil, airlight = drawn((5, 40), 1, FEW)
+    image, logits, slope, veil, airlight = drawn((5, 12), 1, FEW)
     arrays = (image, 1e4 * logits, 1e4 * slope, 1e4 * veil, airlight)
     found, _ = both(arrays, dict(offsets=FEW, stride=1, t_min=0.3), image)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(found))
 
 
 def test_vmap():
-    several = drawn((5, 40), 2, FEW, batch=(2, 1))
+    several = drawn((5, 12), 2, FEW, batch=(2, 1))
     options = dict(offsets=FEW, stride=2, t_min=0.3, interpret=True, tile={"rows": 2, **TILE})
     mapped = jax.jit(jax.vmap(functools.partial(triton.forward, **options)))(*several)
     expected = derain_dehaze.reference(*several, offsets=FEW, stride=2, t_min=0.3)
