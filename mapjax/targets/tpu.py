@@ -23,6 +23,7 @@ def environment(target: TpuTarget, folder: Path, inherited: dict[str, str]) -> d
     ]
     return {
         "LIBTPU_INIT_ARGS": " ".join(filter(None, flags)),
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # there is no device that two processes could want
         "TPU_SKIP_MDS_QUERY": "1",  # no metadata server to ask what this machine is
         "TPU_ACCELERATOR_TYPE": target.accelerator,
         "TPU_WORKER_HOSTNAMES": "localhost",

@@ -13,7 +13,7 @@ from mapjax_kernels.derain_dehaze import tpu
 OFFSETS = ((0, 0), (2, 1), (-1, -3))
 
 
-def draw(batch, height, width, channels, stride, dtype=jnp.float32, taps=len(OFFSETS)):
+def draw(batch, height, width, channels, stride, dtype=jnp.float32, taps=3):
     keys = iter(jax.random.split(jax.random.key(height * width + stride), 6))
     grid = -(-height // stride), -(-width // stride)
     image = (batch, height, width, channels)

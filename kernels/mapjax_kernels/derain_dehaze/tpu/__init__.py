@@ -85,7 +85,7 @@ def fits(
     reach = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
     if reach > MOST_REACH:
         return f"takes taps up to {MOST_REACH} pixels away, not {reach}"
-    if _cut(image, filter_logits, offsets, stride) is None:
+    if cut(image, filter_logits, offsets, stride) is None:
         return "a tile in full width does not fit into the fast memory: narrower pictures do"
     return None
 
@@ -108,12 +108,12 @@ def _prepare(
         veil.reshape(batch, 1, *grid),
         airlight.reshape(batch, channels).astype(jnp.float32),
     ]
-    tiles = _cut(image, logits, offsets, stride, cells)
+    tiles = cut(image, logits, offsets, stride, cells)
     assert tiles is not None, "see fits"
     return tiles, planes
 
 
-def _cut(
+def cut(
     image: Any, logits: Any, offsets: tuple, stride: int, cells: int | None = None
 ) -> Tiles | None:
     """The largest tiles that fit into the fast memory: they share the rows that taps reach into."""

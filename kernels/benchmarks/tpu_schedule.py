@@ -1,0 +1,124 @@
+"""The TPU kernels of `derain_dehaze` by the compiler's own schedule, no TPU needed.
+
+    python kernels/benchmarks/tpu_schedule.py [--targets v5e v6e] [--strides 1 4] [--reference]
+
+Needs `pip install 'mapjax[targets]'`. A row is one kernel at 1920x1080, bfloat16, 36 taps: the
+bytes that it has to move and the time that they take at the device's bandwidth, beside the cycles
+of its schedule. `--reference` adds what XLA estimates for the plain form, which takes it minutes
+to compile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import mapjax as mj
+from mapjax.op import Table
+from mapjax.ops import derain_dehaze, dilated_offsets
+from mapjax_kernels.derain_dehaze import tpu
+from mapjax_kernels.derain_dehaze.tpu.tiles import LANES, SUBLANES, Tiles
+
+HEIGHT, WIDTH, CHANNELS = 1080, 1920, 3
+OFFSETS = tuple(sorted({*dilated_offsets(), (0, 5), (0, -5), (5, 0)}))
+COLUMNS = (
+    *("target", "stride", "pass", "bytes(MB)", "floor(us)", "cycles(k)", "schedule(us)", "ratio"),
+    *("VALU", "spills+fills", "VMEM(MB)", "temporaries(MB)", "reference(kcycles)"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--targets", nargs="+", default=["v5e", "v6e"])
+    parser.add_argument("--strides", nargs="+", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--reference", action="store_true", help="compile the plain form as well")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = [
+        measure(f"tpu:{target}", stride, backward, options.reference)
+        for target in options.targets
+        for stride in options.strides
+        for backward in (False, True)
+    ]
+    table = Table("derain_dehaze, 1920x1080, bfloat16, 36 taps", COLUMNS, tuple(rows))
+    print(table.to_json() if options.json else table)
+
+
+def measure(target: str, stride: int, backward: bool, reference: bool) -> tuple[Any, ...]:
+    grid = -(-HEIGHT // stride), -(-WIDTH // stride)
+    shapes = [(1, HEIGHT, WIDTH, CHANNELS), (1, len(OFFSETS), *grid), *[(1, *grid)] * 2, (1, 3)]
+    arrays = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
+    settings = dict(offsets=OFFSETS, stride=stride, t_min=0.05)
+    compute = functools.partial(tpu.gradient if backward else tpu.forward, **settings)
+    arguments = [arrays[0], *arrays] if backward else arrays
+    report = mj.compile_for(target, compute, *arguments)
+    (kernel,) = (kernel for kernel in report.kernels if kernel.kind == "pallas")
+
+    # Each array once: inputs, and the restored picture or (backward) all cotangents.
+    count = lambda arrays: sum(2 * array.size for array in arrays)  # noqa: E731
+    moved = count(arguments) + count(arrays if backward else arrays[:1])
+    floor = moved / report.target.bandwidth
+    tiles = tpu.cut(*arrays[:2], OFFSETS, stride)
+    cycles = cycles_of(kernel.schedule, tiles)
+    seconds = cycles / report.target.clock
+    plain = None
+    if reference:
+        form = functools.partial(derain_dehaze.reference, **settings)
+        plain = estimate(target, differentiated(form) if backward else form, arguments) / 1e3
+    return (
+        target,
+        stride,
+        "backward" if backward else "forward",
+        round(moved / 1e6, 1),
+        round(floor * 1e6),
+        round(cycles / 1e3),
+        round(seconds * 1e6),
+        round(seconds / floor, 2),
+        f"{kernel.schedule.use()['VALU']:.0%}",
+        f"{kernel.schedule.spills}+{kernel.schedule.fills}",
+        round(kernel.vmem / 1e6, 1),
+        round(report.memory.temporaries / 1e6, 1),
+        plain and round(plain),
+    )
+
+
+def cycles_of(schedule: Any, tiles: Tiles) -> float:
+    """Cycles where nothing waits for memory.
+
+    The loops over strips are there twice, for chunks in the middle of the picture and for those at
+    its edge, and one of them runs. The matrix products for the outer chunks of a window of the grid
+    are counted as if all chunks needed them, which is too much.
+    """
+    strips = [
+        loop for loop in schedule.loops if loop.depth == 3 and loop.trips == tiles.rows // SUBLANES
+    ]
+    inner, edge = strips[: len(strips) // 2], strips[len(strips) // 2 :]
+    up, left = (max(abs(offset[axis]) for offset in tiles.offsets) for axis in range(2))
+    rows = sum(
+        y >= up and y + tiles.rows + up <= tiles.height for y in range(0, tiles.height, tiles.rows)
+    )
+    columns = sum(
+        x >= left and x + LANES + left <= tiles.width for x in range(0, tiles.width, LANES)
+    )
+    share = rows * columns / (tiles.count * tiles.chunks)
+    spared = sum((1 - share) * loop.cycles for loop in inner)
+    return schedule.cycles - spared - sum(share * loop.cycles for loop in edge)
+
+
+def differentiated(form: Any) -> Any:
+    return lambda cotangent, *arrays: jax.vjp(form, *arrays)[1](cotangent)
+
+
+def estimate(target: str, form: Any, arguments: Sequence[Any]) -> float:
+    """Cycles that XLA expects of a program of its own kernels."""
+    report = mj.compile_for(target, form, *arguments)
+    return sum((kernel.estimated_cycles or 0) * kernel.calls for kernel in report.kernels)
+
+
+if __name__ == "__main__":
+    main()
