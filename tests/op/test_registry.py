@@ -93,3 +93,12 @@ def test_a_result_of_another_shape_names_the_kernel():
     double.kernel("cpu", name="short")(lambda x, *, shift: x[1:])
     with pytest.raises(TypeError, match=r"double: the result of kernel 'short' has shape \(2,\)"):
         double(jnp.ones(3))
+
+
+def test_one_that_is_not_automatic_runs_where_it_is_asked_for():
+    double = make()
+    double.kernel("cpu", name="unmeasured", automatic=False)(lambda x, *, shift: 3 * x + shift)
+    np.testing.assert_array_equal(double(jnp.ones(2)), 2)
+    np.testing.assert_array_equal(double.with_kernel("unmeasured")(jnp.ones(2)), 3)
+    whys = {row["kernel"]: row["why"] for row in double.explain(jnp.ones(2), platform="cpu")}
+    assert whys["unmeasured"] == "runs only where it is asked for (mapjax.using)"
