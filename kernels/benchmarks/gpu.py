@@ -235,7 +235,7 @@ def measured(label: str, took: float, arrays: list, copy: float) -> Row:
 def torch_times(arrays: list, stride: int, repeats: int, copy: float) -> Iterator[Row]:
     """The same function in PyTorch, where it is installed and sees a GPU."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return
     if not torch.cuda.is_available():

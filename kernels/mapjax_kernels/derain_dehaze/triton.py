@@ -92,7 +92,7 @@ def fits(
     if largest >= 2**31:
         return "a picture or its logits have 2**31 entries or more"
     try:
-        import jax.experimental.pallas.triton
+        from jax.experimental.pallas import triton  # noqa: F401
     except ImportError:
         return f"jax {jax.__version__} has no Pallas for Triton"
     return _too_old()
