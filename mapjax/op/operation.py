@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import jax
 
 from mapjax.op.constraint import Constraint
+from mapjax.op.deferred import defer
 from mapjax.op.gradient import (
     Rule,
     check_nondiff,
     checked,
     explain_forward_mode,
     fill_integers,
+    is_float,
     of_reference,
     stopped,
     through,
@@ -52,6 +54,7 @@ class Operation(Generic[P, R]):
         self.reference = reference
         self.signature = Signature.of(reference)
         self.name = self.signature.name
+        self._check_names()
         self.constraints = self._parse(where)
         self.nondiff = check_nondiff(self.signature, nondiff)
         self.kernels = Registry(Kernel(self.name, "reference", reference))
@@ -59,8 +62,19 @@ class Operation(Generic[P, R]):
         self.records: dict[str, Table] = {}
         # What was checked or built once is looked up: a call in a loop costs microseconds.
         self._check = functools.lru_cache(maxsize=1024)(self._check_call)
+        self._shapes = functools.lru_cache(maxsize=1024)(self._result_shapes)
         self._transformed = functools.lru_cache(maxsize=1024)(self._transform)
         declare(self)
+
+    def _check_names(self) -> None:
+        """An option of a call must not be taken for an argument of a method that takes calls."""
+        for method in (Operation.explain, Operation.benchmark):
+            for name, parameter in inspect.signature(method).parameters.items():
+                if parameter.kind is parameter.KEYWORD_ONLY and name in self.signature.statics:
+                    raise ValueError(
+                        f"operation {self.name}: the option {name!r} would be taken for an "
+                        f"argument of {self.name}.{method.__name__}(...); give it another name"
+                    )
 
     def _parse(self, where: Sequence[str]) -> tuple[Constraint, ...]:
         dimensions = (d.name for spec in self.signature.arrays for d in spec.dimensions if d.name)
@@ -258,17 +272,26 @@ class Operation(Generic[P, R]):
                 raise ValueError(f"{self.name} {problem}")
         return bindings
 
+    def _result_shapes(self, avals: Avals, static: Static) -> Any:
+        arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in avals]
+        return jax.eval_shape(functools.partial(self.reference, **_options(static)), *arrays)
+
     def _transform(self, static: Static, requested: str | None) -> Callable[..., R]:
         """The operation with its options and choice of kernel fixed, as JAX differentiates it."""
         options = _options(static)
 
         @functools.cache
         def forward_of(kernel: Kernel) -> Callable[..., Any]:
-            def forward(*arrays: jax.Array) -> Any:
+            def compute(*arrays: jax.Array) -> Any:
                 results = kernel.forward(*arrays, **options)
                 bindings = self._check(_avals(arrays), static)
                 self.signature.check_results(results, bindings, f"kernel {kernel.name!r}")
                 return results
+
+            def forward(*arrays: jax.Array) -> Any:
+                if not kernel.platforms:
+                    return compute(*arrays)
+                return defer(compute, arrays, self._shapes(_avals(arrays), static))
 
             return split_forward(self.signature, forward) if kernel.partition else forward
 
@@ -282,7 +305,14 @@ class Operation(Generic[P, R]):
             own = functools.partial(kernel.gradient, **options)
             origin = f"the gradient of kernel {kernel.name!r}"
             own = checked(self.signature, own, origin, self.nondiff)
-            return through(split_gradient(self.signature, own) if kernel.partition else own, rule)
+
+            def backward(cotangent: Any, *arrays: jax.Array) -> tuple:
+                if not kernel.platforms:
+                    return own(cotangent, *arrays)
+                return defer(own, (cotangent, *arrays), tuple(filter(is_float, arrays)))
+
+            split = split_gradient(self.signature, backward) if kernel.partition else backward
+            return through(split, rule)
 
         def forward(*arrays: jax.Array) -> Any:
             return self.kernels.choose(arrays, options, requested).run(forward_of, *arrays)
