@@ -65,6 +65,7 @@ class Coefficients:
     tiles: Tiles
     arrays: Sequence[Sequence[Any]]
     scratch: Any = None
+    weights: Any = None  # of the columns: more than the registers can keep
 
     @staticmethod
     def border(tiles: Tiles) -> int:
@@ -74,7 +75,10 @@ class Coefficients:
     def memory(tiles: Tiles, planes: int) -> list[Any]:
         if tiles.stride == 1:
             return []
-        return [pltpu.VMEM((planes, tiles.cells + 2 * SUBLANES, LANES), jnp.float32)]
+        return [
+            pltpu.VMEM((planes, tiles.cells + 2 * SUBLANES, LANES), jnp.float32),
+            pltpu.VMEM((LANES, LANES), jnp.float32),
+        ]
 
     def lay_down(self, tile: jax.Array, chunk: jax.Array) -> None:
         """Interpolate the grid under a chunk along its columns, for `read`."""
@@ -93,7 +97,7 @@ class Coefficients:
         # The weights are exact in bfloat16.
         halves = all(block.dtype == jnp.bfloat16 for blocks in self.arrays for block in blocks)
         dtype = jnp.bfloat16 if halves else jnp.float32
-        weights = column_weights(self.tiles, window, chunk).astype(dtype)
+        self.weights[...] = column_weights(self.tiles, window, chunk)
         column = window * LANES + jax.lax.broadcasted_iota(jnp.int32, (1, LANES), 1)
         inside = between(column, self.tiles.grid_width)
 
@@ -106,7 +110,7 @@ class Coefficients:
             grid = jnp.where(inside, jnp.concatenate(parts, axis=1), 0.0)
             product = jnp.dot(
                 grid.reshape(-1, LANES).astype(dtype),
-                weights,
+                self.weights[...].astype(dtype),
                 precision=None if halves else jax.lax.Precision.HIGHEST,
                 preferred_element_type=jnp.float32,
             ).reshape(grid.shape)

@@ -85,6 +85,7 @@ class CoefficientCotangents:
     outs: Sequence[Any]
     sums: Sums | None = None
     scratch: Any = None
+    weights: Any = None  # of the columns: more than the registers can keep
 
     @staticmethod
     def memory(tiles: Tiles, planes: int) -> list[Any]:
@@ -94,14 +95,15 @@ class CoefficientCotangents:
         return [
             *Sums.memory(planes, tiles.cells, SUBLANES, columns),
             pltpu.VMEM((planes, tiles.cells + 2 * SUBLANES, LANES), jnp.float32),
+            pltpu.VMEM((LANES, LANES), jnp.float32),
         ]
 
     @classmethod
     def of(cls, tiles: Tiles, outs: Sequence[Any], memory: Sequence[Any]) -> CoefficientCotangents:
         if not memory:
             return cls(tiles, outs)
-        current, before, scratch = memory
-        return cls(tiles, outs, Sums(current, before), scratch)
+        current, before, *own = memory
+        return cls(tiles, outs, Sums(current, before), *own)
 
     def reset(self) -> None:
         if self.sums is not None:
@@ -141,7 +143,7 @@ class CoefficientCotangents:
     def _gather(self, chunk: jax.Array, window: jax.Array, _: bool) -> None:
         """Add what the pixels of a chunk give to 128 columns of the grid."""
         at = lanes(jnp.clip(window, 0, pl.cdiv(self.tiles.grid_width, LANES) - 1))
-        weights = column_weights(self.tiles, window, chunk)
+        self.weights[...] = column_weights(self.tiles, window, chunk)
         exact = all(out.dtype == jnp.bfloat16 for out in self.outs)
 
         assert self.sums is not None  # with a stride
@@ -154,7 +156,7 @@ class CoefficientCotangents:
             for part in _bfloat16_parts(fine) if exact else [fine]:
                 total += jax.lax.dot_general(
                     part,
-                    weights.astype(part.dtype),
+                    self.weights[...].astype(part.dtype),
                     (((1,), (1,)), ((), ())),
                     precision=None if exact else jax.lax.Precision.HIGHEST,
                     preferred_element_type=jnp.float32,
