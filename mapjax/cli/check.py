@@ -33,6 +33,8 @@ class Check:
     """Of the random inputs."""
     quick: bool = False
     """Few sizes and transformations, for an operation that takes seconds to compile."""
+    skip: tuple[str, ...] = ()
+    """Checks to leave out, by their names in the table: --skip gradient "zeros and ties"."""
     devices: int = 2
     """Devices that the processor is divided into, for the checks with a mesh."""
     json: Annotated[Path | None, _output.JSON] = None
@@ -54,7 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     from mapjax.op.check import check
 
     try:
-        report = check(_find(command.operation), seed=command.seed, quick=command.quick)
+        found = _find(command.operation)
+        report = check(found, seed=command.seed, quick=command.quick, skip=command.skip)
         if str(command.json) != "-":
             print(report)
         if command.json is not None:

@@ -58,7 +58,11 @@ def card(operation: "Operation") -> Card:
     meaning = documentation[: sections[0].start()] if sections else documentation
     source = re.search(r"^(?:Source|References?):.*?(?=\n\n|\Z)", documentation, re.M | re.S)
 
-    arrays = [(spec.name, str(spec), "array") for spec in signature.arrays]
+    without = operation.nondiff
+    arrays = [
+        (spec.name, str(spec), "array, no gradient" if spec.name in without else "array")
+        for spec in signature.arrays
+    ]
     for name, parameter in signature.statics.items():
         default = parameter.default
         given = "required" if default is parameter.empty else f"default {default!r}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
+from mapjax.op.deferred import traced
 from mapjax.op.platform import current_platform
 
 _MOVING = """
@@ -31,6 +32,8 @@ def sub_jaxprs(equation: JaxprEqn, platform: str) -> Iterator[tuple[Jaxpr, int]]
     if platforms is not None:
         named = [i for i, ps in enumerate(platforms) if ps is not None and platform in ps]
         parameters = {"branch": parameters["branches"][named[0] if named else -1]}
+    if (deferred := traced(equation)) is not None:
+        parameters = {"call": deferred}
     for value in parameters.values():
         for part in value if isinstance(value, tuple | list) else (value,):
             if isinstance(part, ClosedJaxpr):

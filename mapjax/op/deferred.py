@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 from jax.core import ShapedArray
-from jax.extend.core import Primitive
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Primitive
 from jax.interpreters import batching, mlir
 
 
@@ -38,6 +38,14 @@ def defer(function: Callable[..., Any], arguments: tuple, results: Any) -> Any:
     shapes = tuple((tuple(x.shape), jax.numpy.dtype(x.dtype)) for x in like)
     found = _deferred.bind(*leaves, call=_Call(function, tree), shapes=shapes)
     return jax.tree.unflatten(result_tree, found)
+
+
+def traced(equation: JaxprEqn) -> ClosedJaxpr | None:
+    """The kernel that an equation keeps, or None if it keeps none."""
+    if equation.primitive is not _deferred:
+        return None
+    avals = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
+    return jax.make_jaxpr(equation.params["call"])(*avals)
 
 
 def _abstract(*avals: Any, call: Any, shapes: tuple) -> list[ShapedArray]:

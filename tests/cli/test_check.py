@@ -50,6 +50,14 @@ def test_a_wrong_operation_is_status_1(file, capsys, tmp_path):
     assert "scaled: 0.333 times" in failed["gradient"]
 
 
+def test_checks_that_are_left_out(file, capsys):
+    skip = ["--skip", "gradient", "zeros and ties"]
+    assert main(["check", f"{file}:wrong", "--quick", *skip]) == 0
+    assert capsys.readouterr().out.count("skipped by request") == 2
+    assert main(["check", f"{file}:wrong", "--skip", "slope"]) == 1
+    assert "skip=('slope',) names 'slope'" in capsys.readouterr().err
+
+
 def test_json_to_the_standard_output(file, capsys):
     assert main(["check", f"{file}:cube", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["operation"] == "cube"

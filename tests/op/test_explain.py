@@ -1,5 +1,6 @@
 """What is chosen on each platform, and why nothing else."""
 
+import inspect
 import json
 
 import jax
@@ -100,6 +101,27 @@ def test_card(scale):
     assert "scale: speed" in str(scale.card())
     titles = [table["title"] for table in json.loads(scale.card().to_json())["tables"]]
     assert titles[-1] == "scale: speed"
+
+
+def test_card_names_what_has_no_gradient():
+    @mj.op(nondiff=("mask",))
+    def masked(x: Float[Array, "n"], mask: Float[Array, "n"]) -> Float[Array, "n"]:
+        return x * mask
+
+    roles = {row["name"]: row["role"] for row in masked.card().tables[0]}
+    assert roles == {"x": "array", "mask": "array, no gradient", "result": "result"}
+
+
+@pytest.mark.parametrize(("option", "method"), [("platform", "explain"), ("seconds", "benchmark")])
+def test_an_option_is_not_taken_for_an_argument_of_these_methods(option, method):
+    def delay(x: Float[Array, "n"]) -> Float[Array, "n"]:
+        return x
+
+    of_delay = inspect.signature(delay)
+    named = inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, annotation=float)
+    delay.__signature__ = of_delay.replace(parameters=[*of_delay.parameters.values(), named])
+    with pytest.raises(ValueError, match=rf"delay: the option '{option}' .* delay\.{method}\("):
+        mj.op(delay)
 
 
 def test_card_of_plain_jax():

@@ -1,16 +1,23 @@
 """Value, forward rule, gradient and its dtype, each at every case."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 
-from mapjax.op.check.cause import cause_of_cases, cause_of_error
+from mapjax.op.check.cause import (
+    cause_of_cases,
+    cause_of_error,
+    cause_of_precision,
+    cause_of_values,
+)
 from mapjax.op.check.compare import Standard, same_bits
 from mapjax.op.check.evaluation import Evaluation, float_positions, say
-from mapjax.op.check.examination import Examination, compare_leaves, result_names, row
+from mapjax.op.check.examination import Compared, Examination, compare_leaves, result_names, row
 from mapjax.op.check.inputs import Case
 from mapjax.op.check.oracle import float_leaves
+from mapjax.op.check.precision import is_inexact
 from mapjax.op.check.report import Finding, Row
 from mapjax.op.check.subject import Subject
 from mapjax.op.platform import current_platform
@@ -23,15 +30,15 @@ class _Column:
         self.findings: list[Finding] = []
         self._wrong: list[Case] = []
         self._right: list[Case] = []
-        self._cause = ""
+        self._causes: list[tuple[bool, str]] = []
 
     def ok(self, case: Case) -> None:
         self._right.append(case)
         self.findings.append(Finding(str(case), "ok"))
 
-    def wrong(self, case: Case, text: str, cause: str = "") -> None:
+    def wrong(self, case: Case, text: str, cause: str = "", *, entries: int = 4) -> None:
         self._wrong.append(case)
-        self._cause = self._cause or cause
+        self._causes.append((entries > 3, cause))
         self.findings.append(Finding(str(case), "failed", text))
 
     def skip(self, case: Case, text: str) -> None:
@@ -42,7 +49,17 @@ class _Column:
 
     def row(self, check: str, subject: Subject) -> Row:
         where = cause_of_cases(self._wrong, self._right)
-        return row(check, subject, self.findings, "; ".join(filter(None, [self._cause, where])))
+        return row(check, subject, self.findings, "; ".join(filter(None, [self._likely(), where])))
+
+    def _likely(self) -> str:
+        """The cause that most cases tell. In a few entries chance has its say."""
+        telling = [cause for tells, cause in self._causes if tells]
+        causes = telling or [cause for _, cause in self._causes]
+        kinds = [re.sub(r"[0-9.e+-]+", "", cause) for cause in causes]
+        for cause, kind in zip(causes, kinds, strict=True):
+            if cause and 2 * kinds.count(kind) >= len(kinds):
+                return cause
+        return ""
 
 
 def basics(exam: Examination, subject: Subject) -> Iterator[Row]:
@@ -96,13 +113,40 @@ def _value(exam: Examination, case: Case, found: Evaluation, column: _Column) ->
         return
     if any(compare_leaves(found.primal, expected.values, names)):
         expected = exam.expected(case, relaxed=True) or expected
-    for _, compared in compare_leaves(found.primal, expected.values, names):
-        cause = ""
-        if compared.found is not None and compared.standard is not None:
-            cause = cause_of_error(compared.found, compared.standard.expected, what="value")
-        column.wrong(case, compared.text, cause)
+    wanted = [standard.expected for standard in expected.values]
+    for number, compared in compare_leaves(found.primal, expected.values, names):
+        cause = _cause(case, exam.names, compared, "value", _others(names, wanted, number))
+        column.wrong(case, compared.text, cause, entries=wanted[number].size)
         return
     column.ok(case)
+
+
+def _others(
+    names: Sequence[str], arrays: Sequence[np.ndarray], number: int
+) -> list[tuple[str, np.ndarray]]:
+    pairs = zip(names, arrays, strict=True)
+    return [pair for i, pair in enumerate(pairs) if i != number]
+
+
+def _cause(
+    case: Case,
+    names: Sequence[str],
+    compared: Compared,
+    what: str,
+    others: Sequence[tuple[str, np.ndarray]],
+) -> str:
+    """What the numbers tell by themselves."""
+    if compared.found is None or compared.standard is None or compared.wrong is None:
+        return ""
+    found, expected = compared.found, compared.standard.expected
+    inputs = [(repr(name), array) for name, array in zip(names, case.arrays, strict=True)]
+    if not np.isfinite(found[np.isfinite(expected)]).all():
+        return cause_of_error(found, expected, others, what)
+    return (
+        ("" if case.half else cause_of_precision(found, expected, what))
+        or cause_of_values(compared.wrong, inputs, what)
+        or cause_of_error(found, expected, others, what, case.sizes)
+    )
 
 
 def _forward(exam: Examination, case: Case, found: Evaluation, column: _Column) -> None:
@@ -170,21 +214,39 @@ def _gradient(
         relaxed = exam.expected(case, relaxed=True)
         expected = relaxed if relaxed is not None and relaxed.gradients is not None else expected
     assert expected.gradients is not None
+    wanted = [standard.expected for standard in expected.gradients]
     for number, compared in compare_leaves(found.gradients, expected.gradients, names):
-        cause = ""
-        if compared.found is not None and compared.standard is not None:
-            others = [
-                (name, standard.expected)
-                for i, (name, standard) in enumerate(zip(names, expected.gradients, strict=True))
-                if i != number
-            ]
-            cause = cause_of_error(compared.found, compared.standard.expected, others)
+        cause = _cause(case, exam.names, compared, "gradient", _others(names, wanted, number))
+        if compared.found is not None:
+            cause = _cause_of_a_result(exam, case, number, compared.found) or cause
             cause = cause or _cause_of_constancy(exam, subject, case, number)
-        column.wrong(case, f"gradient of {compared.text}", cause)
+        column.wrong(case, f"gradient of {compared.text}", cause, entries=wanted[number].size)
         return
     column.ok(case)
     if expected.disagrees and not exam.authored(subject):
         column.note(f"{expected.disagrees}: a stop_gradient, or a jump, in it?", case)
+
+
+def _cause_of_a_result(exam: Examination, case: Case, number: int, found: np.ndarray) -> str:
+    """A gradient that is right for all results but one."""
+    oracle, cotangents = exam.plan.oracle(case.static), exam.plan.cotangents(case)
+    if len(cotangents) < 2 or found.size < 3:
+        return ""
+    for left_out in range(len(cotangents)):
+        others = [0 * c if i == left_out else c for i, c in enumerate(cotangents)]
+        outcome = oracle(case.arrays, others).differentiated
+        if outcome is None:
+            return ""
+        lacking = outcome.gradients[number]
+        scale = np.max(np.abs(lacking), initial=0)
+        if scale and np.allclose(found, lacking, rtol=0.02, atol=0.02 * scale):
+            results = [
+                i
+                for i, r in enumerate(jax.tree.leaves(exam.plan.results(case)))
+                if is_inexact(r.dtype)
+            ]
+            return f"the cotangent of result {results[left_out]} is not used: its term is missing"
+    return ""
 
 
 def _cause_of_constancy(exam: Examination, subject: Subject, case: Case, number: int) -> str:
@@ -198,6 +260,11 @@ def _cause_of_constancy(exam: Examination, subject: Subject, case: Case, number:
     if None in found or case.empty:
         return ""
     here, there = (evaluation.gradients[number] for evaluation in found if evaluation)
+    oracle = exam.plan.oracle(case.static)
+    exact = [oracle(p.arrays, cotangents).differentiated for p in (case, other)]
+    should = [evaluation.gradients[number] for evaluation in exact if evaluation]
+    if len(should) == 2 and np.allclose(*should):
+        return ""
     if same_bits(here, there):
         return (
             "the gradient does not change with the inputs: a residual that is captured from a "

@@ -1,7 +1,9 @@
 """What usually causes a difference: read from the shape of the error, and from where it occurs."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +15,22 @@ def cause_of_error(
     expected: np.ndarray,
     others: Sequence[tuple[str, np.ndarray]] = (),
     what: str = "gradient",
+    sizes: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """What relation `found` has to `expected`; `others` are arrays it may be confused with."""
+    """What relation `found` has to `expected`; `others` are arrays it may be confused with.
+
+    `sizes`: the dimensions by name, for a factor that is one of them.
+    """
     if not np.isfinite(found[np.isfinite(expected)]).all():
-        return f"the {what} is not finite where it should be: 0/0, or the root or log of zero?"
+        unwritten = ", or memory that a kernel never writes" if what == "value" else ""
+        return (
+            f"the {what} is not finite where it should be: 0/0, the root or log of zero{unwritten}?"
+        )
     scale = np.max(np.abs(expected), initial=0)
     if found.size == 0 or scale == 0:
         return ""
+    if expected.dtype.kind in "iu" and not np.any((found - expected) % 256):
+        return f"the {what} is wrong by multiples of 256: an integer type that is too narrow?"
     same = lambda a, b: a.shape == b.shape and np.allclose(a, b, rtol=0.02, atol=0.02 * scale)  # noqa: E731
     if not np.any(found):
         return (
@@ -28,12 +39,14 @@ def cause_of_error(
         )
     for name, other in others:
         if same(found, other) and not same(other, expected):
-            return f"this is the {what} of {name}: the cotangents are returned in the wrong order"
+            returned = "results" if what == "value" else "cotangents"
+            return f"this is the {what} of {name}: the {returned} are returned in the wrong order"
     ratio = _ratio(found, expected)
     if ratio is not None:
         if abs(ratio + 1) < 0.01:
             return f"the {what} has the wrong sign"
-        return f"the {what} is scaled: {_number(ratio)} times what it should be"
+        count = _count(ratio, sizes)
+        return f"the {what} is scaled: {_number(ratio)} times what it should be{count}"
     if np.iscomplexobj(expected) and same(np.conj(found), expected):
         return f"the {what} is conjugated; JAX's convention is not to conjugate cotangents"
     if found.ndim >= 2 and same(np.swapaxes(found, -1, -2), expected):
@@ -49,8 +62,8 @@ def cause_of_error(
         return f"the entries of the first axis (a batch?) of the {what} are mixed up"
     if found.size > 1 and np.ptp(np.abs(found)) == 0:
         return f"the {what} is the same everywhere: a sum or a mean over too many axes?"
-    wrong = ~np.isclose(found, expected, rtol=1e-3, atol=1e-3 * scale)
-    return _where(wrong, what)
+    error = np.abs(found - expected)
+    return _where(error > 1e-3 * (scale + np.abs(expected)), what)
 
 
 def _same_rows(found: np.ndarray, expected: np.ndarray, same: Callable) -> bool:
@@ -68,9 +81,9 @@ def _ratio(found: np.ndarray, expected: np.ndarray) -> complex | None:
     if error > 1e-2 * np.max(np.abs(found)):
         return None
     # A single number is always a multiple: only a round one says something.
-    if (
-        found.size < 2
-        and min(abs(factor * n - round(np.real(factor * n))) for n in (1, 2, 3)) > 0.01
+    if found.size < 2 and (
+        abs(factor) < 0.1
+        or min(abs(factor * n - round(np.real(factor * n))) for n in (1, 2, 3)) > 0.01
     ):
         return None
     return factor
@@ -78,6 +91,54 @@ def _ratio(found: np.ndarray, expected: np.ndarray) -> complex | None:
 
 def _number(ratio: complex) -> str:
     return f"{ratio.real:.3g}" if abs(np.imag(ratio)) < 1e-3 * abs(ratio) else f"{ratio:.3g}"
+
+
+def _count(ratio: complex, sizes: Mapping[str, Any]) -> str:
+    """The dimension whose size the factor is, or one over it."""
+    for name, size in sizes.items():
+        size = int(np.prod(size))
+        if size > 2 and abs(ratio - size) < 0.01 * size:
+            return f", and that is {name}: a mean whose count is forgotten, or a sum too many?"
+        if size > 2 and abs(ratio * size - 1) < 0.01:
+            return f", and that is 1/{name}: a sum that is taken for a mean?"
+    return ""
+
+
+def cause_of_values(
+    wrong: np.ndarray, inputs: Sequence[tuple[str, np.ndarray]], what: str = "gradient"
+) -> str:
+    """The property of an input, an entry for each or for each row, that tells the wrong ones."""
+    for name, array in inputs:
+        if array.shape != wrong.shape[: array.ndim] or np.iscomplexobj(array):
+            continue
+        wrong = wrong.any(axis=tuple(range(array.ndim, wrong.ndim)))
+        if min(np.count_nonzero(wrong), np.count_nonzero(~wrong)) < 2:
+            return ""
+        if array.dtype == bool:
+            tests = [(f"{name} is true", array), (f"{name} is false", ~array)]
+        else:
+            values = array.astype(np.float64)
+            tests = [(f"{name} is negative", values < 0), (f"{name} is positive", values > 0)]
+            for of, size in ((f"|{name}|", np.abs(values)), (name, values)):
+                low, high = size[~wrong].min(), size[~wrong].max()
+                tests += [(f"{of} is above {high:.2g}", size > high)]
+                tests += [(f"{of} is below {low:.2g}", size < low)]
+        for text, holds in tests:
+            if np.array_equal(holds, wrong):
+                return f"the {what} is wrong only where {text}: a branch that is forgotten?"
+    return ""
+
+
+def cause_of_precision(found: np.ndarray, expected: np.ndarray, what: str = "gradient") -> str:
+    """Numbers that are right to two or three digits, as after a rounding to half precision."""
+    scale = np.max(np.abs(expected), initial=0)
+    error = np.max(np.abs(found - expected), initial=0)
+    if found.size > 2 and 1e-4 * scale < error < 0.02 * scale:
+        return (
+            f"the {what} is right to two or three digits only: a residual, a product or a sum in "
+            "half precision?"
+        )
+    return ""
 
 
 def _where(wrong: np.ndarray, what: str) -> str:
@@ -103,8 +164,15 @@ Predicate = Callable[[Case], bool]
 
 
 def _predicates(cases: Sequence[Case]) -> Iterator[tuple[str, Predicate]]:
-    yield "in bfloat16: a cast or a sum in low precision?", lambda c: c.half
+    cast = "a cast or a sum in low precision?"
+    yield f"in bfloat16 and float16: {cast}", lambda c: bool(c.half)
+    yield f"in bfloat16: {cast}", lambda c: c.half == "bfloat16"
+    yield f"in float16: {cast}", lambda c: c.half == "float16"
     yield "for an empty batch", lambda c: c.empty
+    for i, array in enumerate(cases[0].arrays):
+        if array.dtype.kind in "iu" and array.ndim:
+            repeats = functools.partial(_repeats, i)
+            yield "where an index repeats: .at[...].set instead of .add?", repeats
     changed = [
         dict.fromkeys(text.partition("=")[0] for text in c.option.split(", ")) for c in cases
     ]
@@ -126,11 +194,17 @@ def _predicates(cases: Sequence[Case]) -> Iterator[tuple[str, Predicate]]:
     odd = lambda c: any(isinstance(s, int) and s % 2 for s in c.sizes.values())  # noqa: E731
     yield "at odd sizes", odd
     for name in names:
-        ints = sorted({s for c in cases if isinstance(s := c.sizes.get(name), int)})
+        ints = sorted({s for c in cases if isinstance(s := c.sizes.get(name), int) and s})
         for limit in ints[:-1]:
             above = functools.partial(_is_above, name, limit)
-            yield f"where {name} is above {limit}: a tail that no block covers?", above
+            tail = ": a tail that no block covers?" if limit > 2 else ""
+            yield f"where {name} is above {limit}{tail}", above
             yield f"where {name} is at most {limit}", lambda c, a=above: not a(c)
+
+
+def _repeats(position: int, case: Case) -> bool:
+    array = case.arrays[position]
+    return array.size > np.unique(array).size and not case.empty
 
 
 def _is_above(name: str, limit: int, case: Case) -> bool:

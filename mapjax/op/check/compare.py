@@ -8,6 +8,7 @@ cancel in it, and a multiple of the error that the reference itself makes in the
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from mapjax.op.check.precision import doubled, epsilon, is_inexact
@@ -89,7 +90,8 @@ class Standard:
                 own = np.abs(doubled(same_dtype) - expected)
                 overflowed = np.isfinite(expected) & ~np.isfinite(doubled(same_dtype))
                 allowed = allowed + 4 * np.max(_finite(own), initial=0)
-        tiny = float(np.finfo(np.float32).tiny)
+        smallest = float(jax.numpy.finfo(dtype).smallest_subnormal)  # of float16 it is not small
+        tiny = max(float(np.finfo(np.float32).tiny), units * smallest)
         return cls(expected, factor * allowed + tiny, overflowed)
 
     def difference(self, found: np.ndarray) -> Difference | None:

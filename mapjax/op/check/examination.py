@@ -19,9 +19,12 @@ from mapjax.op.operation import Operation
 class Examination:
     """Evaluations are kept, by implementation and case: checks share what they compile."""
 
-    def __init__(self, operation: Operation, plan: Plan) -> None:
+    def __init__(
+        self, operation: Operation, plan: Plan, skip: frozenset[str] = frozenset()
+    ) -> None:
         self.operation = operation
         self.plan = plan
+        self.skip = skip
         self.names = [spec.name for spec in operation.signature.arrays]
         self.reference = Subject.of(operation, operation.kernels["reference"])
         self._compiled: dict[tuple, Compiled] = {}

@@ -52,7 +52,7 @@ class Case:
     static: dict[str, Any]
     sizes: dict[str, Size]
     option: str = ""  # that differs from the first setting
-    half: bool = False
+    half: str = ""  # the dtype, where it is half precision
     given: bool = False
 
     def __str__(self) -> str:
@@ -70,15 +70,18 @@ class Case:
     def with_arrays(self, arrays: Iterable[np.ndarray]) -> "Case":
         return replace(self, arrays=tuple(arrays))
 
-    def in_half(self, signature: Signature) -> "Case | None":
-        """The same numbers rounded to bfloat16, where an argument allows it."""
-        dtypes = [
-            halved(a.dtype, s.dtypes) for a, s in zip(self.arrays, signature.arrays, strict=True)
-        ]
+    def labelled(self, label: str) -> "Case":
+        sizes = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
+        return replace(self, label=f"{label} ({sizes})" if sizes else label, sizes={})
+
+    def in_half(self, signature: Signature, half: str) -> "Case | None":
+        """The same numbers rounded to bfloat16 or float16, where an argument allows it."""
+        pairs = zip(self.arrays, signature.arrays, strict=True)
+        dtypes = [halved(array.dtype, spec.dtypes, half) for array, spec in pairs]
         if not any(dtypes):
             return None
         arrays = (a.astype(d) if d else a for a, d in zip(self.arrays, dtypes, strict=True))
-        return replace(self, label=f"bfloat16, {self.label}", arrays=tuple(arrays), half=True)
+        return replace(self, label=f"{half}, {self.label}", arrays=tuple(arrays), half=half)
 
 
 class Source:

@@ -112,13 +112,16 @@ def slope(function: Callable[[np.ndarray], Any], step: np.ndarray) -> tuple[Any,
         noise = max(*wiggles, 4e-16 * scale)
         width = float(np.clip((noise / max(scale, 1e-3)) ** (1 / 3), 1e-5, 0.03))
         best: tuple[Any, float] = (np.nan * middle, np.inf)
+        least = np.inf
         for _ in range(3):
             wide, narrow = (
                 (function(h * step) - function(-h * step)) / (2 * h) for h in (width, width / 2)
             )
             error = largest(wide - narrow) + 2 * noise / width
-            if error < best[1]:
-                best = (narrow, error)
+            # Relative, since beside a pole both are small and far from each other.
+            relative = error / (largest(narrow) + 1e-3)
+            if relative < least:
+                least, best = relative, (narrow, error)
             if error <= 1e-3 * largest(narrow) + 1e-6:
                 break
             width /= 30  # a kink may lie that near

@@ -52,9 +52,10 @@ class Plan:
             self.customs = self._customs()
         if (self.authored and not quick) or len(given) > 1:
             self.cases += self._other_options(given)
-        halves = [
-            c.in_half(self.signature) for c in self.cases[: 2 if self.authored and not quick else 1]
-        ]
+        # Not every size in every dtype: what is wrong in one of them is wrong at most sizes.
+        kinds = ("bfloat16", "float16") if self.authored and not quick else ("bfloat16",)
+        at = [self.cases[min(i, len(self.cases) - 1)] for i in range(len(kinds))]
+        halves = [c.in_half(self.signature, kind) for c, kind in zip(at, kinds, strict=True)]
         self.cases += [half for half in halves if half is not None and self.takes(half)]
 
     def _customs(self) -> frozenset[str]:

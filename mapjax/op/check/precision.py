@@ -60,10 +60,10 @@ def working_dtype(dtypes: frozenset[str] | None) -> np.dtype:
     raise TypeError(f"no inputs can be drawn for the dtypes {', '.join(sorted(dtypes))}")
 
 
-def halved(dtype: Any, dtypes: frozenset[str] | None) -> np.dtype | None:
-    """bfloat16 for an argument whose annotation allows it."""
-    real = jax.numpy.issubdtype(dtype, jax.numpy.floating)
-    return _bfloat16() if real and (dtypes is None or "bfloat16" in dtypes) else None
+def halved(dtype: Any, dtypes: frozenset[str] | None, half: str) -> np.dtype | None:
+    """`half` (bfloat16 or float16) for a wider argument whose annotation allows it."""
+    wide = jax.numpy.issubdtype(dtype, jax.numpy.floating) and np.dtype(dtype).itemsize > 2
+    return np.dtype(jax.numpy.dtype(half)) if wide and (dtypes is None or half in dtypes) else None
 
 
 def _bfloat16() -> np.dtype:

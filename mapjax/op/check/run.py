@@ -1,10 +1,11 @@
 """The check as a whole: which checks there are, and in what order."""
 
+import dataclasses
 import functools
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,11 +14,13 @@ import numpy as np
 from mapjax.op.check.basics import basics, deterministic
 from mapjax.op.check.evaluation import say
 from mapjax.op.check.examination import Examination, row
+from mapjax.op.check.large import large_values
 from mapjax.op.check.plan import Plan
 from mapjax.op.check.portability import lowering, mesh
 from mapjax.op.check.purity import pure
 from mapjax.op.check.report import Finding, Report, Row
 from mapjax.op.check.second import beyond_first_order
+from mapjax.op.check.skip import OF_SLOPES, as_skip, unless_skipped
 from mapjax.op.check.special import zeros_and_ties
 from mapjax.op.check.subject import Subject
 from mapjax.op.check.transforms import Plain, batch_dimensions, batching, control_flow
@@ -34,6 +37,7 @@ def check(
     options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     seed: int = 0,
     quick: bool = False,
+    skip: Iterable[str] = (),
 ) -> Report:
     """Whether an operation is right, its gradient too, wherever JAX may take it.
 
@@ -51,13 +55,16 @@ def check(
       seed: of the random numbers.
       quick: few sizes, no other values of the options, and the transformations that go wrong most
         often. For an operation that takes seconds to compile, in the tests that always run.
+      skip: names of checks to leave out, as they stand in the table. `("gradient",)` is for a
+        rule that is meant to differ from the slope of the reference (straight through a
+        rounding, reversed, clipped): no slope is compared then, everything else is checked.
 
     Returns:
       A `Report`: it prints as a table; `raise_if_failed()` makes a test of it.
 
     Raises:
       TypeError, ValueError: something that is not an operation; an operation for which no inputs
-        can be drawn, with what to pass.
+        can be drawn, with what to pass; a name in `skip` that no check has.
 
     >>> import jax.numpy as jnp, mapjax as mj
     >>> from jaxtyping import Array, Float
@@ -78,11 +85,13 @@ def check(
             f"check takes an operation, made by @mj.op from a function with annotations; got "
             f"{operation!r}"
         )
+    left_out = as_skip(skip)
     start = time.perf_counter()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # A defect may warn on its way (an overflow, a cast); the report says what is wrong.
         warnings.simplefilter("ignore")
-        rows = tuple(_rows(operation, Plan(operation, inputs, options, seed, quick)))
+        plan = Plan(operation, inputs, options, seed, quick)
+        rows = tuple(_rows(Examination(operation, plan, left_out)))
     report = Report(
         operation=operation.name,
         signature=str(operation.signature),
@@ -95,13 +104,25 @@ def check(
     return report
 
 
-def _rows(operation: Operation, plan: Plan) -> Iterator[Row]:
-    exam = Examination(operation, plan)
-    yield _inputs(plan)
-    for kernel in operation.kernels:
-        subject = Subject.of(operation, kernel)
-        yield from _implementation(exam, subject)
-    yield from lowering(exam, current_platform())
+def _rows(exam: Examination) -> Iterator[Row]:
+    yield unless_skipped(_inputs(exam.plan), exam.skip)
+    for kernel in exam.operation.kernels:
+        wrong = ""
+        for found in _implementation(exam, Subject.of(exam.operation, kernel)):
+            yield unless_skipped(_explained(found, wrong) if wrong else found, exam.skip)
+            if found.check in ("value", "gradient") and found.status == "failed":
+                wrong = wrong or found.check
+    for found in lowering(exam, current_platform()):
+        yield unless_skipped(found, exam.skip)
+
+
+def _explained(found: Row, wrong: str) -> Row:
+    """What a wrong value or gradient explains has no cause of its own."""
+    others = ("zeros and ties", "large values", "vmap of value and gradient", "gradient of vmap")
+    own = wrong == "gradient" and "not finite" in found.text
+    if found.check not in (*OF_SLOPES, *others) or own:
+        return found
+    return dataclasses.replace(found, cause=f"the {wrong} is wrong already: mend that first")
 
 
 def _inputs(plan: Plan) -> Row:
@@ -129,6 +150,8 @@ def _implementation(exam: Examination, subject: Subject) -> Iterator[Row]:
         return
     yield from guarded("deterministic", deterministic)
     yield from guarded("zeros and ties", zeros_and_ties)
+    if not exam.plan.quick:
+        yield from guarded("large values", large_values)
     plain = Plain(exam, subject)
     yield from guarded("vmap", lambda *_: batching(plain))
     if exam.plan.quick and not subject.is_reference:
@@ -144,6 +167,9 @@ def _guarded(
     exam: Examination, subject: Subject, name: str, run: Callable[[Examination, Subject], Any]
 ) -> Iterator[Row]:
     """The rows of one check; what breaks the check itself is a defect, too."""
+    if name in exam.skip:
+        yield row(name, subject, ())
+        return
     try:
         rows = run(exam, subject)
         yield from (rows,) if isinstance(rows, Row) else rows or ()
