@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="TPU kernels by the compiler's schedule.")
     parser.add_argument("--targets", nargs="+", default=["v5e", "v6e"])
     parser.add_argument("--strides", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--reference", action="store_true", help="compile the plain form as well")
@@ -59,11 +59,14 @@ def measure(target: str, stride: int, backward: bool, reference: bool) -> tuple[
     report = mj.compile_for(target, compute, *arguments)
     (kernel,) = (kernel for kernel in report.kernels if kernel.kind == "pallas")
 
+    assert kernel.schedule is not None and kernel.vmem is not None
+
     # Each array once: inputs, and the restored picture or (backward) all cotangents.
     count = lambda arrays: sum(2 * array.size for array in arrays)  # noqa: E731
     moved = count(arguments) + count(arrays if backward else arrays[:1])
     floor = moved / report.target.bandwidth
-    tiles = tpu.cut(*arrays[:2], OFFSETS, stride)
+    tiles = tpu.cut(arrays[0], arrays[1], OFFSETS, stride)
+    assert tiles is not None
     cycles = cycles_of(kernel.schedule, tiles)
     seconds = cycles / report.target.clock
     plain = None
