@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_PACKAGES = frozenset(
-    {"data", "models", "nn", "op", "ops", "restore", "targets", "train", "view"}
-)
+_PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "restore", "targets", "train", "view"})
 _FUNCTIONS = {
     "check": "mapjax.op.check",
     "compile_for": "mapjax.targets",
