@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint notebooks picture clean
+.PHONY: help demo test lint notebooks gpu picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ notebooks: $(VENV)/.installed-dev $(VENV)/.installed-notebooks  ## run the noteb
 		if [ ! -e "$${notebook%.ipynb}.py" ]; then \
 			$(VENV)/bin/jupyter-execute --timeout=600 "$$notebook"; fi; done
 
+gpu: $(VENV)/.installed-dev  ## check and measure the kernels on the NVIDIA GPU of this machine
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'jax[cuda12]'
+	$(VENV)/bin/pytest tests/kernels tests/ops
+	$(VENV)/bin/python kernels/benchmarks/gpu.py --json gpu.json
+
 picture: $(VENV)/.installed-demo  ## make the picture of the README again
 	$(VENV)/bin/mapjax demo --output demo-output
 	mkdir -p .github
@@ -43,5 +48,5 @@ picture: $(VENV)/.installed-demo  ## make the picture of the README again
 		Image.open('demo-output/astronaut.compare.png').save('.github/before-after.jpg', quality=85)"
 
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) .venv-* build dist demo-output .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist demo-output gpu.json .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
