@@ -81,12 +81,14 @@ def _ratio(found: np.ndarray, expected: np.ndarray) -> complex | None:
     if error > 1e-2 * np.max(np.abs(found)):
         return None
     # A single number is always a multiple: only a round one says something.
-    if found.size < 2 and (
-        abs(factor) < 0.1
-        or min(abs(factor * n - round(np.real(factor * n))) for n in (1, 2, 3)) > 0.01
-    ):
+    if found.size < 2 and not any(_is_round(factor * n) for n in (1, 2, 3)):
         return None
     return factor
+
+
+def _is_round(factor: complex) -> bool:
+    nearest = round(factor.real)
+    return nearest != 0 and abs(factor - nearest) <= 0.01
 
 
 def _number(ratio: complex) -> str:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
 import mapjax as mj
 
@@ -224,6 +224,46 @@ def conjugated():
     return csquare
 
 
+@broken("gradient", "scaled: 6 times .*, and that is n: a mean whose count is forgotten")
+def count_of_a_mean_forgotten():
+    @mj.op
+    def mean(x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+        return jnp.mean(x, -1)
+
+    mean.gradient(lambda ct, x: (jnp.broadcast_to(ct[..., None], x.shape),))
+    return mean
+
+
+@broken("gradient", "wrong only where an index repeats: .at.* instead of .add")
+def repeated_index_overwritten():
+    @mj.op
+    def pick(x: Float[Array, "rows n"], index: Int[Array, "k"]) -> Float[Array, "k n"]:
+        return x[index]
+
+    pick.gradient(lambda ct, x, index: (jnp.zeros_like(x).at[index].set(ct),))
+    return pick
+
+
+@broken("gradient", "wrong only where 'x' is negative")
+def branch_forgotten():
+    @mj.op
+    def leaky(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        return jnp.where(x > 0, x, x * 0.1)
+
+    leaky.gradient(lambda ct, x: (jnp.where(x > 0, ct, 0),))
+    return leaky
+
+
+@broken("gradient", "the cotangent of result 1 is not used")
+def cotangent_of_a_result_forgotten():
+    @mj.op
+    def both(x: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+        return jnp.sin(x), jnp.cos(x)
+
+    both.gradient(lambda ct, x: (ct[0] * jnp.cos(x),))
+    return both
+
+
 # Zeros and ties
 
 
@@ -268,6 +308,29 @@ def wrong_at_zero():
 
     bump.gradient(lambda ct, x: (jnp.where(x == 0, 0, ct * jnp.cos(x)),))
     return bump
+
+
+# Large values
+
+
+@broken("large values", "gradient of 'x' is not finite", "exp overflows")
+def exponential_overflows():
+    @mj.op
+    def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jnp.logaddexp(x, jnp.zeros_like(x))
+
+    softplus.gradient(lambda ct, x: (ct * jnp.exp(x) / (1 + jnp.exp(x)),))
+    return softplus
+
+
+@broken("large values", "near 1000", "digits cancel")
+def digits_cancel():
+    @mj.op
+    def variance(x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+        return jnp.var(x, -1)
+
+    variance.kernel(name="kernel")(lambda x: jnp.mean(x * x, -1) - jnp.mean(x, -1) ** 2)
+    return variance
 
 
 # Functions that are a jax.custom_vjp themselves
@@ -392,6 +455,11 @@ def kernel_scaled():
 @broken("value", "float32, the reference gives bfloat16", "wrong only in bfloat16")
 def kernel_of_another_dtype():
     return twice_with(lambda x: 2 * x.astype(jnp.float32))
+
+
+@broken("value", "wrong only in float16")
+def kernel_wrong_in_float16():
+    return twice_with(lambda x: (3 if x.dtype == jnp.float16 else 2) * x)
 
 
 @broken("value", "above|odd|last index|border")

@@ -154,6 +154,22 @@ def inverse():
 
 
 @right
+def inverse_near_a_pole():
+    @mj.op
+    def inverse(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
+        return jnp.linalg.inv(a)
+
+    @inverse.gradient
+    def _(ct, a):
+        b = jnp.linalg.inv(a).T
+        return (-b @ ct @ b,)
+
+    n = np.arange(4)
+    hilbert = 1 / (n[:, None] + n + 1)
+    return inverse, {"inputs": (hilbert.astype(np.float32),)}
+
+
+@right
 def determinant():
     @mj.op
     def determinant(a: Float[Array, "n n"]) -> Float[Array, ""]:
@@ -312,6 +328,16 @@ def clip():
         return jnp.clip(x, low, high)
 
     return clip
+
+
+@right
+def softplus():
+    @mj.op
+    def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jnp.logaddexp(x, jnp.zeros_like(x))
+
+    softplus.gradient(lambda ct, x: (ct * jax.nn.sigmoid(x),))
+    return softplus
 
 
 @right
