@@ -113,20 +113,20 @@ def cause_of_values(
     for name, array in inputs:
         if array.shape != wrong.shape[: array.ndim] or np.iscomplexobj(array):
             continue
-        wrong = wrong.any(axis=tuple(range(array.ndim, wrong.ndim)))
-        if min(np.count_nonzero(wrong), np.count_nonzero(~wrong)) < 2:
-            return ""
+        there = np.asarray(wrong.any(axis=tuple(range(array.ndim, wrong.ndim))))
+        if min(np.count_nonzero(there), np.count_nonzero(~there)) < 2:
+            continue
         if array.dtype == bool:
             tests = [(f"{name} is true", array), (f"{name} is false", ~array)]
         else:
             values = array.astype(np.float64)
             tests = [(f"{name} is negative", values < 0), (f"{name} is positive", values > 0)]
             for of, size in ((f"|{name}|", np.abs(values)), (name, values)):
-                low, high = size[~wrong].min(), size[~wrong].max()
+                low, high = size[~there].min(), size[~there].max()
                 tests += [(f"{of} is above {high:.2g}", size > high)]
                 tests += [(f"{of} is below {low:.2g}", size < low)]
         for text, holds in tests:
-            if np.array_equal(holds, wrong):
+            if np.array_equal(holds, there):
                 return f"the {what} is wrong only where {text}: a branch that is forgotten?"
     return ""
 
