@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 from jax.experimental.pallas import tpu as pltpu
 
-from mapjax.ops import derain_dehaze, dilated_offsets
+from mapjax.ops import derain_dehaze
 from mapjax_kernels.derain_dehaze import tpu
 
 # To every side, and not sorted.
@@ -49,10 +50,8 @@ def expect(cotangent, arrays, **options):
     "stride, size, dtype",
     [
         (1, (2, 19, 131, 2), jnp.float32),  # two tiles of 16 rows, two chunks of 128 columns
-        (1, (1, 8, 37, 1), jnp.bfloat16),
-        (2, (1, 37, 260, 1), jnp.bfloat16),  # both sides of a window of the grid
-        (4, (1, 66, 30, 1), jnp.float32),
-        (8, (1, 131, 9, 1), jnp.float32),
+        # Both sides of a window of the grid. Other strides differ in one number.
+        (2, (1, 33, 260, 1), jnp.bfloat16),
     ],
 )
 def test_equals_the_reference(stride, size, dtype):
@@ -102,12 +101,11 @@ def test_says_what_does_not_fit(change, reason):
 @pytest.mark.parametrize("stride", [1, 8])
 def test_is_what_a_tpu_gets(stride):
     """With vmap, and differentiated; each lowers to kernels and not to the plain form."""
-    offsets = dilated_offsets()
-    _, arrays = draw(2, 40, 50, 3, stride, taps=len(offsets))
+    _, arrays = draw(2, 40, 50, 3, stride)
 
     def loss(*arrays):
-        return jnp.sum(jnp.square(derain_dehaze(*arrays, offsets=offsets, stride=stride)))
+        return jnp.sum(jnp.square(derain_dehaze(*arrays, offsets=OFFSETS, stride=stride)))
 
     mapped = jax.vmap(jax.grad(loss, argnums=(0, 1, 2, 3, 4)))
-    text = jax.export.export(jax.jit(mapped), platforms=["tpu"])(*arrays).mlir_module()
+    text = export.export(jax.jit(mapped), platforms=["tpu"])(*arrays).mlir_module()
     assert text.count("tpu_custom_call") == 2
