@@ -3,13 +3,14 @@
 import ast
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from mapjax.cli import _output
+from mapjax.cli._named import NotFoundError, find_named
 from mapjax.restore.errors import PictureError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 
     try:
         target = find_target(command.target)
-        function = find_function(command.function)
+        function = _find(command.function)
         shapes = list(map(parse_shape, command.shape))
         static = dict(map(parse_static, command.static))
         report = compile_for(target, function, *shapes, **static)
@@ -70,7 +71,14 @@ def main(arguments: Sequence[str]) -> int:
             print(report)
         if command.json is not None:
             _output.write_json(report.to_dict(), command.json)
-    except (CompileError, MissingCompilerError, PictureError, TypeError, ValueError) as error:
+    except (
+        CompileError,
+        MissingCompilerError,
+        NotFoundError,
+        PictureError,
+        TypeError,
+        ValueError,
+    ) as error:
         _output.say_error(error)
         return 1
     return 0
@@ -117,24 +125,9 @@ def parse_static(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def find_function(text: str) -> Any:
-    """What `MODULE:FUNCTION` or `FILE.py:FUNCTION` names; `ValueError` where there is none."""
-    # `mapjax check` imports files and modules in the same way.
-    from mapjax.cli import check
-
-    place, colon, name = text.rpartition(":")
-    if not colon or not place or not name:
-        raise ValueError(
-            f"{text}: expected MODULE:FUNCTION or FILE.py:FUNCTION, such as jax.numpy:sin or "
-            "my_ops.py:blur"
-        )
-    try:
-        load = check._load_file if place.endswith(".py") else check._import
-        found: Any = load(Path(place) if place.endswith(".py") else place)  # pyright: ignore
-    except check._NotFoundError as error:
-        raise ValueError(str(error)) from error
-    for part in name.split("."):
-        found = getattr(found, part, None)
+def _find(text: str) -> Callable[..., Any]:
+    _, found = find_named(text, "FUNCTION", "jax.numpy:sin or my_ops.py:blur")
     if not callable(found):
-        raise ValueError(f"{place} has no function {name}")
+        place, _, name = text.rpartition(":")
+        raise NotFoundError(f"{place} has no function {name}")
     return found
