@@ -1,5 +1,6 @@
 """Clean pictures in memory, and training batches that are a pure function of (seed, step)."""
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -131,6 +132,8 @@ class Pictures:
     Args:
         sets: what to draw from.
         seed: the start of all randomness.
+        borrow: probability that a picture without a depth borrows that of another one, a window of
+            its own from the sets that have some: depth of real scenes behind many more pictures.
 
     Example:
         >>> from PIL import Image
@@ -140,11 +143,15 @@ class Pictures:
         ((2, 16, 16, 3), dtype('uint8'), (2, 16, 16))
     """
 
-    def __init__(self, sets: Sequence[PictureSet], *, seed: int) -> None:
+    def __init__(self, sets: Sequence[PictureSet], *, seed: int, borrow: float = 0.0) -> None:
         if not sets:
             raise ValueError("sets: at least one set of pictures is needed")
         self.sets = tuple(sets)
         self.seed = seed
+        self.borrow = borrow
+        self.depths = tuple(itertools.chain.from_iterable(s.depths or () for s in self.sets))
+        if borrow and not self.depths:
+            raise ValueError(f"borrow: is {borrow}, but no set has a depth to lend")
         weights = np.array([s.pixels if s.weight is None else 0.0 for s in self.sets])
         given = sum(s.weight or 0.0 for s in self.sets)
         if weights.any():
@@ -170,11 +177,19 @@ class Pictures:
             index = rng.integers(len(chosen.pictures))
             picture = chosen.pictures[index]
             box = _window(rng, picture.size, patch)
-            mirror = -1 if rng.random() < 0.5 else 1
+            mirror = _mirror(rng)
             clean[i] = _resize(picture, box, patch)[:, ::mirror]
             if chosen.depths is not None:
                 depth[i] = _resize(chosen.depths[index], box, patch)[:, ::mirror]
+            elif rng.random() < self.borrow:
+                lender = self.depths[rng.integers(len(self.depths))]
+                box = _window(rng, lender.size, patch)
+                depth[i] = _resize(lender, box, patch)[:, :: _mirror(rng)]
         return clean, depth
+
+
+def _mirror(rng: np.random.Generator) -> int:
+    return -1 if rng.random() < 0.5 else 1
 
 
 def _window(

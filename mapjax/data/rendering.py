@@ -101,7 +101,7 @@ def render(
 
 
 # Random words a picture takes: for its scene, drawn rain, rain from the bank, haze, and noise.
-_WORDS = (5 + AIRLIGHT_WORDS, RAIN_WORDS, BANK_WORDS, DEPTH_WORDS + TRANSMISSION_WORDS, 3)
+_WORDS = (8 + AIRLIGHT_WORDS, RAIN_WORDS, BANK_WORDS, DEPTH_WORDS + TRANSMISSION_WORDS, 3)
 _STARTS = tuple(itertools.accumulate(_WORDS))[:-1]
 
 
@@ -113,7 +113,7 @@ class _Scene(NamedTuple):
     haze: Float[Array, ""]
     airlight: Float[Array, "3"]
     rain_colour: Float[Array, "3"]
-    bend: Float[Array, ""]
+    bend: Float[Array, "3"]
 
 
 def _draw_scene(words: UInt32[Array, "count"], *, settings: RenderSettings, bank: bool) -> _Scene:
@@ -129,7 +129,10 @@ def _draw_scene(words: UInt32[Array, "count"], *, settings: RenderSettings, bank
     # Drops are lenses for the whole sky: as bright as white light, and tinted by the air.
     tint = draws.uniform(0, settings.rain_tint)
     rain_colour = 1 - tint * (1 - airlight / jnp.maximum(jnp.max(airlight), 1e-6))
-    bend = draws.chance(settings.tone_probability) * draws.uniform(*settings.tone)
+    changed, bend = draws.chance(settings.tone_probability), draws.uniform(*settings.tone)
+    cast = jnp.stack([draws.uniform(-1, 1) for _ in range(3)])
+    # Beyond a bend of 1 the curve would leave [0, 1].
+    bend = changed * jnp.clip(bend + settings.tone_cast * cast, -1, 1)
     return _Scene(rain * (1 - from_bank), rain * from_bank, haze, airlight, rain_colour, bend)
 
 
@@ -151,10 +154,10 @@ def _where(
 
 
 def _expose(
-    clean: Float[Array, "height width 3"], bend: Float[Array, ""]
+    clean: Float[Array, "height width 3"], bend: Float[Array, "3"]
 ) -> Float[Array, "height width 3"]:
     """Change the exposure by a curve of second order: a gamma's effect without a power a pixel."""
-    return clean + bend * clean * (1 - clean)
+    return clean + bend[None, None, :] * clean * (1 - clean)
 
 
 def _veil(

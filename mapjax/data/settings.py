@@ -56,6 +56,8 @@ class RenderSettings:
         rain_tint: how far the colour of the rain may go from white (0) to the airlight's (1).
         tone_probability, tone: exposure change of the clean picture, hence of both pictures: the
             bend of the curve `x + bend x (1 - x)`, darker below 0 and brighter above.
+        tone_cast: largest departure of the bend of a channel from that of the picture, wherever
+            the exposure changes: another white balance.
         noise_probability, noise: standard deviation of sensor noise in the observed picture.
         eight_bit: round the observed picture to multiples of 1/255, as every stored picture is.
 
@@ -93,6 +95,7 @@ class RenderSettings:
 
     tone_probability: float = 0.2
     tone: Range = (-0.5, 0.5)
+    tone_cast: float = 0.0
     noise_probability: float = 0.05
     noise: Range = (0.002, 0.02)
     eight_bit: bool = True
@@ -113,6 +116,7 @@ class RenderSettings:
         _check_unit("least_transmission", self.least_transmission, "a transmission")
         _check_unit("rain_tint", self.rain_tint, "a share")
         _check_unit("airlight_cast", self.airlight_cast, "a share")
+        _check_unit("tone_cast", self.tone_cast, "a share")
         for name in ("bank_turn", "streak_tilt"):
             if not 0 <= (angle := getattr(self, name)) <= 90:
                 raise ValueError(

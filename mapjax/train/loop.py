@@ -74,7 +74,7 @@ def load_data(settings: TrainSettings) -> TrainData:
             "clean: no pictures to train on; name folders with --clean or --depth-scenes"
         )
     return TrainData(
-        pictures=Pictures(sets, seed=settings.seed),
+        pictures=Pictures(sets, seed=settings.seed, borrow=settings.depth_borrowed),
         streaks=None if settings.streaks is None else load_streaks(settings.streaks),
         validation=None if settings.validation is None else load_pictures(settings.validation),
     )

@@ -41,6 +41,8 @@ class TrainSettings:
     """Names of the scenes to use; none means all."""
     depth_share: float = 0.25
     """Share of the samples that come from the scenes with depth."""
+    depth_borrowed: float = 0.0
+    """Share of the other samples that have the depth of such a scene in place of a drawn one."""
     validation: str | None = None
     """Folder of clean pictures to validate on."""
     long_side: int = 1000
@@ -129,6 +131,10 @@ class TrainSettings:
         for name in ("beta1", "beta2", "ema_decay", "depth_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be in [0, 1), got {getattr(self, name)}")
+        if not 0 <= self.depth_borrowed <= 1:
+            raise ValueError(f"depth_borrowed: must be in [0, 1], got {self.depth_borrowed}")
+        if self.depth_borrowed and self.depth_scenes is None:
+            raise ValueError("depth_borrowed: there are no depth_scenes to borrow from")
         for name in ("long_side", "workers", "log_every", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be >= 1, got {getattr(self, name)}")

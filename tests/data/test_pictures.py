@@ -72,6 +72,17 @@ def test_depth_goes_with_its_picture():
     np.testing.assert_allclose(clean[known, ..., 0], depth[known] * 10, atol=0.51)
 
 
+def test_pictures_without_a_depth_borrow_one():
+    lent = depth_set([("scene", np.full((20, 30, 3), 9, np.uint8), np.full((20, 30), 0.7))])
+    for borrow, least, most in ((0.0, 0, 0), (0.5, 8, 32), (1.0, 40, 40)):
+        pictures = Pictures([lent, flat(200)], seed=0, borrow=borrow)
+        clean, depth = pictures.batch(0, batch=80, patch=8)
+        without = (clean == 200).all((1, 2, 3))
+        borrowed = np.isfinite(depth[without]).all((1, 2))
+        assert least <= 40 * borrowed.mean() <= most, borrow
+        np.testing.assert_allclose(depth[np.isfinite(depth)], 0.7, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("sets", "shares"),
     [
@@ -130,6 +141,7 @@ def test_unreadable_files_are_named(tmp_path):
         (lambda: flat(0, weight=0.0), "weight must be > 0, got 0.0"),
         (lambda: flat(0, depths=(Image.new("F", (9, 9)),)), "each picture needs a depth of its"),
         (lambda: Pictures([flat(0, weight=1.0), flat(1)], seed=0), "leave nothing for the sets"),
+        (lambda: Pictures([flat(0)], seed=0, borrow=0.5), "no set has a depth to lend"),
     ],
 )
 def test_mistakes_are_named(make, message):

@@ -59,6 +59,19 @@ def test_noise_is_all_that_changes_without_weather():
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
 
 
+def test_tone_cast_changes_the_white_balance_of_both_pictures():
+    grey = jnp.full((4, 8, 8, 3), 0.5)
+    changes = {"tone_probability": 1.0, "tone": (0.0, 0.0)}
+    changes |= {"noise_probability": 0.0, "eight_bit": False}
+    for cast, coloured in ((0.0, False), (0.4, True)):
+        settings = RenderSettings(**{**NOTHING, **changes, "tone_cast": cast})
+        made = render(jax.random.key(5), grey, settings=settings)
+        spread = np.ptp(np.asarray(made.clean), axis=-1)
+        assert (spread > 0.01).any() == coloured
+        assert np.abs(np.asarray(made.clean) - 0.5).max() <= cast / 4 + 1e-6
+        chex.assert_trees_all_close(made.clean, made.observed, atol=1e-6)
+
+
 def test_key_decides_and_jit_and_vmap_agree(clean, bank):
     def call(key, clean):  # the bank is closed over, as in a training step
         return render(key, clean, streaks=bank)

@@ -27,6 +27,7 @@ from mapjax.train import TrainSettings
         ({"steps": (500,)}, "warmup_steps: must be >= 0 and below the 500 steps of the run"),
         ({"final_learning_rate": 0.1}, "final_learning_rate: must be <= learning_rate=0.001"),
         ({"depth_scene_names": ("1400",)}, "names scenes of depth_scenes, which is not given"),
+        ({"depth_borrowed": 0.5}, "depth_borrowed: there are no depth_scenes to borrow from"),
     ],
 )
 def test_contradictions_are_named(changes, message):
