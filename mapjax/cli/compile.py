@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     command = tyro.cli(Compile, prog="mapjax compile", args=_output.split_json(arguments))
     # Imported here: the help does not wait for JAX.
     from mapjax.targets import CompileError, MissingCompilerError, compile_for
-    from mapjax.targets.target import find_target
+    from mapjax.targets.devices import find_target
 
     try:
         target = find_target(command.target)
@@ -74,7 +74,6 @@ def main(arguments: Sequence[str]) -> int:
     except (
         CompileError,
         MissingCompilerError,
-        NotFoundError,
         PictureError,
         TypeError,
         ValueError,

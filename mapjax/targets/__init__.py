@@ -13,10 +13,10 @@ from mapjax.targets.bundles import Schedule as Schedule
 from mapjax.targets.compile import compile_for as compile_for
 from mapjax.targets.compile import missing as missing
 from mapjax.targets.cuda import Binary as Binary
+from mapjax.targets.devices import TARGETS as TARGETS
 from mapjax.targets.errors import CompileError as CompileError
 from mapjax.targets.errors import MissingCompilerError as MissingCompilerError
 from mapjax.targets.kernel import Kernel as Kernel
 from mapjax.targets.report import Memory as Memory
 from mapjax.targets.report import Report as Report
-from mapjax.targets.target import TARGETS as TARGETS
 from mapjax.targets.target import Target as Target

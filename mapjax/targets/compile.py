@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mapjax.targets import cuda, tpu
+from mapjax.targets.devices import find_target
 from mapjax.targets.errors import CompileError, MissingCompilerError
 from mapjax.targets.hlo import Program
-from mapjax.targets.kernel import cuda_kernels, tpu_kernels
+from mapjax.targets.kernel import kernels
 from mapjax.targets.lower import lower
 from mapjax.targets.report import Memory, Report
-from mapjax.targets.target import CudaTarget, Target, TpuTarget, find_target
+from mapjax.targets.target import CudaTarget, Target, TpuTarget
 
 # Settings of the caller that would change, or skip, the compilation.
 _NOT_INHERITED = (
@@ -73,15 +74,15 @@ def compile_for(
         result = _run(found, folder, dumps, sources)
         program = Program((folder / "program.hlo").read_text())
         if isinstance(found, TpuTarget):
-            kernels = tpu_kernels(program, found, lowered.pallas, tpu.read_schedules(dumps))
+            dumped = {"schedules": tpu.read_schedules(dumps)}
         else:
             assert isinstance(found, CudaTarget)
-            kernels = cuda_kernels(program, found, lowered.pallas, cuda.read_binaries(found, dumps))
+            dumped = {"binaries": cuda.read_binaries(found, dumps)}
     memory = result["memory"]
     return Report(
         function=getattr(function, "__name__", type(function).__name__),
         target=found,
-        kernels=tuple(kernels),
+        kernels=tuple(kernels(program, found, lowered.pallas, **dumped)),
         memory=Memory(
             arguments=memory["argument"],
             outputs=memory["output"] - memory["alias"],

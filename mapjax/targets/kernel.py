@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mapjax.targets.bundles import FILL, SPILL, Schedule
 from mapjax.targets.cuda import Binary
 from mapjax.targets.hlo import Launch, Program
 from mapjax.targets.lower import PallasCost
-from mapjax.targets.target import CudaTarget, Target, TpuTarget
+from mapjax.targets.target import CudaTarget, Target
 
 _PALLAS = ("tpu_custom_call", "__gpu$xla.gpu.triton", "triton_kernel_call", "mosaic_gpu")
 
@@ -128,18 +129,27 @@ def occupancy(binary: Binary, target: CudaTarget) -> float:
     return blocks * threads / target.threads
 
 
-def tpu_kernels(
+def kernels(
     program: Program,
-    target: TpuTarget,
+    target: Target,
     pallas: Sequence[PallasCost],
-    schedules: Mapping[str, Schedule],
+    *,
+    schedules: Mapping[str, Schedule] = MappingProxyType({}),
+    binaries: Mapping[str, Binary] = MappingProxyType({}),
 ) -> Iterator[Kernel]:
+    """The kernels of a program, in the order in which they run.
+
+    Args:
+      pallas: what the jaxpr told about the Pallas kernels.
+      schedules, binaries: what the compiler dumped, by the name of the instruction.
+    """
     for launch, cost in _launches(program, pallas):
         instruction = launch.instruction
+        # A GPU program calls every Pallas kernel by the name of the custom call.
         yield Kernel(
             target=target,
-            name=instruction.name,
-            kind=launch.instruction.opcode if cost is None else "pallas",
+            name=cost.name if cost and isinstance(target, CudaTarget) else instruction.name,
+            kind=instruction.opcode if cost is None else "pallas",
             calls=launch.calls,
             operation=instruction.op_name,
             source=program.source(instruction),
@@ -147,25 +157,6 @@ def tpu_kernels(
             schedule=schedules.get(instruction.name),
             estimated_cycles=instruction.estimated_cycles,
             vmem=instruction.vmem,
-        )
-
-
-def cuda_kernels(
-    program: Program,
-    target: CudaTarget,
-    pallas: Sequence[PallasCost],
-    binaries: Mapping[str, Binary],
-) -> Iterator[Kernel]:
-    for launch, cost in _launches(program, pallas):
-        instruction = launch.instruction
-        yield Kernel(
-            target=target,
-            name=cost.name if cost else instruction.name,
-            kind=launch.instruction.opcode if cost is None else "pallas",
-            calls=launch.calls,
-            operation=instruction.op_name,
-            source=program.source(instruction),
-            **_work(program, launch, cost),
             binary=binaries.get(instruction.name),
         )
 

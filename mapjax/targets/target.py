@@ -1,10 +1,9 @@
-"""The devices that can be compiled for, with the figures that a program is measured against."""
+"""A device that can be compiled for, with the figures that a program is measured against."""
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-KIB, MIB, GB, TERA = 2**10, 2**20, 1e9, 1e12
+_KIB = 2**10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,17 @@ class TpuTarget(Target):
 
 @dataclass(frozen=True, kw_only=True)
 class CudaTarget(Target):
-    """An NVIDIA GPU, with what its compiler asks of a device that is not there."""
+    """An NVIDIA GPU, with what its compiler asks of a device that is not there.
+
+    Args:
+      capability: compute capability, major and minor.
+      cores: multiprocessors.
+      lanes: float32 units of a core.
+      threads, blocks: that a core can hold.
+      shared: bytes of shared memory of a core.
+      l2: bytes of its second cache.
+      registers: of a core, of 32 bits.
+    """
 
     platform: Literal["cuda"] = "cuda"
     capability: tuple[int, int]
@@ -72,7 +81,7 @@ class CudaTarget(Target):
 gpu_device_info {{
   threads_per_block_limit: 1024
   threads_per_warp: 32
-  shared_memory_per_block: {48 * KIB}
+  shared_memory_per_block: {48 * _KIB}
   shared_memory_per_core: {self.shared}
   threads_per_core_limit: {self.threads}
   core_count: {self.cores}
@@ -102,197 +111,3 @@ dnn_version_info {{ major: 9 minor: 10 patch: 0 }}
 runtime_version {{ major: {13 if major >= 8 else 12} minor: 0 patch: 0 }}
 device_description_str: "{self.kind}"
 """
-
-
-def _tpu(name: str, *, cores: int, alus: int = 4, clock: float, **facts) -> TpuTarget:
-    # A vector unit has 8 x 128 lanes; an arithmetic slot of a bundle does one operation on each.
-    f32_peak = cores * alus * 8 * 128 * clock
-    return TpuTarget(name=f"tpu:{name}", f32_peak=f32_peak, clock=clock, **facts)
-
-
-# TPU: bandwidth, peak, memory from cloud.google.com/tpu/docs (v4, v5e, v5p, v6e, tpu7x); VMEM from
-# jax/_src/pallas/mosaic/tpu_info.py. Clock: what makes the matrix units give that peak; 128 x 128
-# multiply-adds a cycle each, four a core in v4, v5e and v5p; in v6e and v7x two of 256 x 256, which
-# take two rows a cycle. JAX shows both cores of a v4 or v5p as one device, those of a v7x as two.
-_TPUS = [
-    _tpu(
-        "v4",
-        kind="TPU v4",
-        topology="v4:2x2x1",
-        accelerator="v4-8",
-        cores=2,
-        clock=1.05 * GB,
-        bandwidth=1228 * GB,
-        bf16_peak=275 * TERA,
-        memory=32 * GB,
-        fast_memory=16 * MIB,
-    ),
-    _tpu(
-        "v5e",
-        kind="TPU v5 lite",
-        topology="v5e:2x2",
-        accelerator="v5litepod-4",
-        cores=1,
-        clock=1.5 * GB,
-        bandwidth=819 * GB,
-        bf16_peak=197 * TERA,
-        memory=16 * GB,
-        fast_memory=128 * MIB,
-    ),
-    _tpu(
-        "v5p",
-        kind="TPU v5",
-        topology="v5p:2x2x1",
-        accelerator="v5p-8",
-        cores=2,
-        clock=1.75 * GB,
-        bandwidth=2765 * GB,
-        bf16_peak=459 * TERA,
-        memory=95 * GB,
-        fast_memory=64 * MIB,
-    ),
-    _tpu(
-        "v6e",
-        kind="TPU v6 lite",
-        topology="v6e:2x2",
-        accelerator="v6e-4",
-        cores=1,
-        clock=1.75 * GB,
-        bandwidth=1640 * GB,
-        bf16_peak=918 * TERA,
-        memory=32 * GB,
-        fast_memory=128 * MIB,
-    ),
-    _tpu(
-        "v7x",
-        kind="TPU7x",
-        topology="tpu7x:2x2x1",
-        accelerator="tpu7x-8",
-        cores=1,
-        clock=2.2 * GB,
-        bandwidth=3690 * GB,
-        bf16_peak=1153 * TERA,
-        memory=96 * GB,
-        fast_memory=64 * MIB,
-    ),
-]
-
-# GPU: NVIDIA's data sheets (peaks without sparsity), and the table of technical specifications by
-# compute capability in the CUDA C++ programming guide.
-_GPUS = [
-    CudaTarget(
-        name="cuda:b200",
-        kind="NVIDIA B200",
-        capability=(10, 0),
-        cores=148,
-        lanes=128,
-        threads=2048,
-        blocks=32,
-        shared=228 * KIB,
-        fast_memory=227 * KIB,
-        l2=126 * MIB,
-        clock=1.965 * GB,
-        bandwidth=7700 * GB,
-        bf16_peak=2250 * TERA,
-        f32_peak=75 * TERA,
-        memory=180 * GB,
-    ),
-    CudaTarget(
-        name="cuda:h200",
-        kind="NVIDIA H200",
-        capability=(9, 0),
-        cores=132,
-        lanes=128,
-        threads=2048,
-        blocks=32,
-        shared=228 * KIB,
-        fast_memory=227 * KIB,
-        l2=50 * MIB,
-        clock=1.98 * GB,
-        bandwidth=4800 * GB,
-        bf16_peak=989 * TERA,
-        f32_peak=67 * TERA,
-        memory=141 * GB,
-    ),
-    CudaTarget(
-        name="cuda:h100",
-        kind="NVIDIA H100 80GB HBM3",
-        capability=(9, 0),
-        cores=132,
-        lanes=128,
-        threads=2048,
-        blocks=32,
-        shared=228 * KIB,
-        fast_memory=227 * KIB,
-        l2=50 * MIB,
-        clock=1.98 * GB,
-        bandwidth=3350 * GB,
-        bf16_peak=989 * TERA,
-        f32_peak=67 * TERA,
-        memory=80 * GB,
-    ),
-    CudaTarget(
-        name="cuda:a100",
-        kind="NVIDIA A100-SXM4-80GB",
-        capability=(8, 0),
-        cores=108,
-        lanes=64,
-        threads=2048,
-        blocks=32,
-        shared=164 * KIB,
-        fast_memory=163 * KIB,
-        l2=40 * MIB,
-        clock=1.41 * GB,
-        bandwidth=2039 * GB,
-        bf16_peak=312 * TERA,
-        f32_peak=19.5 * TERA,
-        memory=80 * GB,
-    ),
-    CudaTarget(
-        name="cuda:l4",
-        kind="NVIDIA L4",
-        capability=(8, 9),
-        cores=58,
-        lanes=128,
-        threads=1536,
-        blocks=24,
-        shared=100 * KIB,
-        fast_memory=99 * KIB,
-        l2=48 * MIB,
-        clock=2.04 * GB,
-        bandwidth=300 * GB,
-        bf16_peak=121 * TERA,
-        f32_peak=30.3 * TERA,
-        memory=24 * GB,
-    ),
-    CudaTarget(
-        name="cuda:t4",
-        kind="Tesla T4",
-        capability=(7, 5),
-        cores=40,
-        lanes=64,
-        threads=1024,
-        blocks=16,
-        shared=64 * KIB,
-        fast_memory=64 * KIB,
-        l2=4 * MIB,
-        clock=1.59 * GB,
-        bandwidth=320 * GB,
-        bf16_peak=65 * TERA,
-        f32_peak=8.1 * TERA,
-        memory=16 * GB,
-    ),
-]
-
-TARGETS: dict[str, Target] = {target.name: target for target in [*_TPUS, *_GPUS]}
-
-
-def find_target(target: "str | Target") -> Target:
-    """The target of this name; `ValueError` lists them."""
-    if isinstance(target, Target):
-        return target
-    if target in TARGETS:
-        return TARGETS[target]
-    near = difflib.get_close_matches(str(target), TARGETS, n=1)
-    hint = f"did you mean {near[0]!r}? The" if near else "the"
-    raise ValueError(f"no target {target!r}; {hint} targets are {', '.join(TARGETS)}")

@@ -54,7 +54,7 @@ class Checkpoints:
             ),
         )
 
-    def save(self, step: int, state: Tree, *, psnr: float | None = None) -> None:
+    def save(self, step: int, state: Any, *, psnr: float | None = None) -> None:
         """Write the checkpoint of a step; `psnr` decides which one is the best."""
         # Orbax wants a metric with every checkpoint; without a validation it is the worst of all.
         metrics = {"psnr": -math.inf if psnr is None else psnr}
@@ -121,7 +121,7 @@ def _psnr(metrics: dict[str, float]) -> float:
     return metrics["psnr"]
 
 
-def _table(state: Tree) -> dict[str, Any]:
+def _table(state: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
     return dict(zip(names, (leaf for _, leaf in leaves), strict=True))

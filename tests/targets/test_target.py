@@ -1,7 +1,8 @@
 import pytest
 
 from mapjax.targets import TARGETS
-from mapjax.targets.target import CudaTarget, TpuTarget, find_target
+from mapjax.targets.devices import find_target
+from mapjax.targets.target import CudaTarget, TpuTarget
 
 
 def test_the_targets():
