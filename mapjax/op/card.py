@@ -4,10 +4,12 @@ import html
 import inspect
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mapjax.op.explain import gradient_of
+from mapjax.op.signature import ArraySpec
 from mapjax.op.table import Table
 
 if TYPE_CHECKING:
@@ -58,9 +60,8 @@ def card(operation: "Operation") -> Card:
     meaning = documentation[: sections[0].start()] if sections else documentation
     source = re.search(r"^(?:Source|References?):.*?(?=\n\n|\Z)", documentation, re.M | re.S)
 
-    without = operation.nondiff
     arrays = [
-        (spec.name, str(spec), "array, no gradient" if spec.name in without else "array")
+        (spec.name, str(spec), ", ".join(["array", *_notes(spec, operation.nondiff)]))
         for spec in signature.arrays
     ]
     for name, parameter in signature.statics.items():
@@ -94,6 +95,13 @@ def card(operation: "Operation") -> Card:
     )
     source_text = " ".join(source.group().split()) if source else ""
     return Card(str(signature), meaning.strip(), source_text, tables)
+
+
+def _notes(spec: ArraySpec, nondiff: frozenset[str]) -> Iterator[str]:
+    if spec.optional:
+        yield "may be left out"
+    if spec.name in nondiff:
+        yield "no gradient"
 
 
 def _derivatives(operation: "Operation") -> tuple[tuple[str, str], ...]:

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import jax
 
 from mapjax.op.constraint import Constraint
-from mapjax.op.deferred import defer
 from mapjax.op.gradient import (
     Rule,
     check_nondiff,
-    checked,
     explain_forward_mode,
     fill_integers,
-    is_float,
-    of_reference,
     stopped,
     through,
 )
 from mapjax.op.mark import Label, marked, marking
-from mapjax.op.partition import check_partition, split_forward, split_gradient
+from mapjax.op.optional import leave_out
+from mapjax.op.partition import check_partition
+from mapjax.op.passes import Passes
 from mapjax.op.registry import Kernel, Registry
 from mapjax.op.signature import Bindings, Signature
 from mapjax.op.table import Table
@@ -59,12 +57,12 @@ class Operation(Generic[P, R]):
         self.nondiff = check_nondiff(self.signature, nondiff)
         self.kernels = Registry(Kernel(self.name, "reference", reference))
         self.rule: Rule | None = None
+        self.saves: Callable[..., tuple] | None = None
         self.records: dict[str, Table] = {}
         # What was checked or built once is looked up: a call in a loop costs microseconds.
         self._check = functools.lru_cache(maxsize=1024)(self._check_call)
-        self._shapes = functools.lru_cache(maxsize=1024)(self._result_shapes)
         self._transformed = functools.lru_cache(maxsize=1024)(self._transform)
-        declare(self)
+        self._smaller = functools.cache(lambda names: leave_out(self, names))
 
     def _check_names(self) -> None:
         """An option of a call must not be taken for an argument of a method that takes calls."""
@@ -105,7 +103,29 @@ class Operation(Generic[P, R]):
 
         return call
 
+    def without(self, *names: str) -> "Operation":
+        """The operation that this one is in calls that leave out these optional arrays.
+
+        Raises:
+          ValueError: there is no such array, or it cannot be left out.
+        """
+        return self._smaller(frozenset(names))
+
+    def resolve(self, args: tuple, kwargs: dict[str, Any]) -> tuple["Operation", tuple, dict]:
+        """The operation that a call is of, with the arrays that it gives, and its options."""
+        if not self.signature.optional:
+            return self, args, kwargs
+        arrays, options = self.signature.bind(args, kwargs)
+        pairs = zip(self.signature.arrays, arrays, strict=True)
+        left_out = frozenset(spec.name for spec, array in pairs if array is None)
+        if not left_out:
+            return self, arrays, options
+        return self._smaller(left_out), tuple(a for a in arrays if a is not None), options
+
     def _call(self, kernel: str | None, args: tuple, kwargs: dict[str, Any]) -> R:
+        operation, args, kwargs = self.resolve(args, kwargs)
+        if operation is not self:
+            return operation._call(kernel, args, kwargs)
         arrays, static = self._bind(args, kwargs)
         call = self._transformed(static, kernel)
         if marking():
@@ -117,8 +137,9 @@ class Operation(Generic[P, R]):
             raise explain_forward_mode(self.name, error) from error
 
     def bind(self, *args: Any, **kwargs: Any) -> tuple[tuple[jax.Array, ...], dict[str, Any]]:
-        """The arrays and all static options of a call, checked as the call checks them."""
-        arrays, static = self._bind(args, kwargs)
+        """The given arrays and all static options of a call, checked as the call checks them."""
+        operation, args, kwargs = self.resolve(args, kwargs)
+        arrays, static = operation._bind(args, kwargs)
         return arrays, _options(static)
 
     def _bind(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple[jax.Array, ...], Static]:
@@ -161,7 +182,7 @@ class Operation(Generic[P, R]):
         """
         from mapjax.op.explain import explain
 
-        return explain(self, args, options, platform)
+        return explain(*self.resolve(args, options), platform)
 
     def benchmark(self, *args: Any, seconds: float = 1.0, **options: Any) -> Table:
         """The time of every kernel that takes this call here, forward and with the gradient.
@@ -184,7 +205,7 @@ class Operation(Generic[P, R]):
         """
         from mapjax.op.benchmark import benchmark
 
-        table = benchmark(self, args, options, seconds)
+        table = benchmark(*self.resolve(args, options), seconds)
         self.records["benchmark"] = table
         return table
 
@@ -201,17 +222,43 @@ class Operation(Generic[P, R]):
         kernels = (f"{k.name} ({', '.join(k.platforms) or 'any platform'})" for k in self.kernels)
         return f"<operation {self.signature}: {', '.join(kernels)}>"
 
-    def gradient(self, rule: Rule) -> Rule:
+    @overload
+    def gradient(self, rule: Rule, /, *, saves: Callable[..., tuple] | None = None) -> Rule: ...
+    @overload
+    def gradient(
+        self, rule: None = None, /, *, saves: Callable[..., tuple]
+    ) -> Callable[[Rule], Rule]: ...
+    def gradient(self, rule: Any = None, /, *, saves: Callable[..., tuple] | None = None) -> Any:
         """Register the gradient: `rule(cotangent, *arrays, **static)`, a cotangent for each array.
 
-        It is JAX code, differentiable in its turn, and the inputs are all that is kept for it.
-        Integer arrays need no entry, nor do those that are declared in `op(nondiff=...)`.
+        It is JAX code. Integer arrays need no entry, nor do those that are declared in
+        `op(nondiff=...)`. The inputs are kept for it and, with `saves`, what this returns besides
+        the results: `saves(*arrays, **static) -> (results, saved)` is then the forward pass of a
+        call that is differentiated, and the rule is `rule(cotangent, saved, *arrays, **static)`.
+        `saved` is a tree of arrays; derivatives beyond the first compute it from the inputs again,
+        through `saves` and the rule, so both are JAX code that can be differentiated.
+
+        >>> import jax, jax.numpy as jnp, mapjax as mj
+        >>> from jaxtyping import Array, Float
+        >>> @mj.op
+        ... def expm1(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        ...     return jnp.expm1(x)
+        >>> @expm1.gradient(saves=lambda x: (jnp.expm1(x), jnp.exp(x)))
+        ... def _(cotangent, exp, x):
+        ...     return (cotangent * exp,)
+        >>> jax.grad(jax.grad(expm1))(0.0).item()
+        1.0
         """
+        if rule is None:
+            return functools.partial(self.gradient, saves=saves)
         if self.rule is not None:
             raise ValueError(f"{self.name} has a gradient rule already")
-        self._check_parameters(rule, "the gradient rule", leading="cotangent")
-        self.rule = rule
-        self._transformed.cache_clear()
+        leading = ["cotangent"] + ["saved"] * (saves is not None)
+        self._check_parameters(rule, "the gradient rule", leading)
+        if saves is not None:
+            self._check_parameters(saves, "saves of the gradient rule")
+        self.rule, self.saves = rule, saves
+        self._clear()
         return rule
 
     def kernel(
@@ -219,6 +266,7 @@ class Operation(Generic[P, R]):
         *platforms: str,
         name: str | None = None,
         gradient: Rule | None = None,
+        saves: Callable[..., tuple] | None = None,
         fits: Callable[..., str | None] | None = None,
         partition: bool = False,
         automatic: bool = True,
@@ -227,7 +275,7 @@ class Operation(Generic[P, R]):
 
         Which one runs is settled when the program is lowered for a platform: the first that fits,
         those that name the platform before those that run anywhere, the reference last.
-        `gradient` is the kernel's own form of the gradient rule; `fits`, `partition` and
+        `gradient` is the kernel's own form of the gradient rule; `saves`, `fits`, `partition` and
         `automatic` are described at `Kernel`.
         """
 
@@ -241,21 +289,40 @@ class Operation(Generic[P, R]):
                 fits,
                 partition,
                 automatic,
+                saves,
             )
             self._check_parameters(forward, f"kernel {kernel.name!r}")
             if partition:
-                check_partition(self.signature, kernel.name)
+                check_partition(self.signature, kernel)
+            if saves is not None:
+                self._check_saves(kernel)
             if gradient is not None:
                 origin = f"the gradient of kernel {kernel.name!r}"
-                self._check_parameters(gradient, origin, leading="cotangent")
+                leading = ["cotangent"] + ["saved"] * (saves is not None)
+                self._check_parameters(gradient, origin, leading)
             self.kernels.add(kernel)
-            self._transformed.cache_clear()
+            self._clear()
             return kernel
 
         return register
 
-    def _check_parameters(self, function: Callable[..., Any], what: str, leading: str = "") -> None:
-        names = [leading] * bool(leading) + [spec.name for spec in self.signature.arrays]
+    def _clear(self) -> None:
+        self._transformed.cache_clear()
+        self._smaller.cache_clear()
+
+    def _check_saves(self, kernel: Kernel) -> None:
+        if self.saves is None:
+            raise TypeError(
+                f"{self.name}: kernel {kernel.name!r} saves values for the gradient, but the "
+                "gradient rule of the operation takes none; register that first, with saves="
+            )
+        assert kernel.saves is not None
+        self._check_parameters(kernel.saves, f"saves of kernel {kernel.name!r}")
+
+    def _check_parameters(
+        self, function: Callable[..., Any], what: str, leading: Sequence[str] = ()
+    ) -> None:
+        names = [*leading, *(spec.name for spec in self.signature.arrays)]
         try:
             inspect.signature(function).bind(*names, **dict.fromkeys(self.signature.statics))
         except TypeError as error:
@@ -272,65 +339,42 @@ class Operation(Generic[P, R]):
                 raise ValueError(f"{self.name} {problem}")
         return bindings
 
-    def _result_shapes(self, avals: Avals, static: Static) -> Any:
-        arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in avals]
-        return jax.eval_shape(functools.partial(self.reference, **_options(static)), *arrays)
+    def check_results(
+        self, results: Any, arrays: Sequence[jax.Array], options: dict[str, Any], origin: str
+    ) -> None:
+        """Raise where results of a call of `origin` are not what the signature declares."""
+        static = tuple((name, type(value), value) for name, value in options.items())
+        self.signature.check_results(results, self._check(_avals(arrays), static), origin)
 
     def _transform(self, static: Static, requested: str | None) -> Callable[..., R]:
         """The operation with its options and choice of kernel fixed, as JAX differentiates it."""
         options = _options(static)
 
-        @functools.cache
-        def forward_of(kernel: Kernel) -> Callable[..., Any]:
-            def compute(*arrays: jax.Array) -> Any:
-                results = kernel.forward(*arrays, **options)
-                bindings = self._check(_avals(arrays), static)
-                self.signature.check_results(results, bindings, f"kernel {kernel.name!r}")
-                return results
-
-            def forward(*arrays: jax.Array) -> Any:
-                if not kernel.platforms:
-                    return compute(*arrays)
-                return defer(compute, arrays, self._shapes(_avals(arrays), static))
-
-            return split_forward(self.signature, forward) if kernel.partition else forward
-
-        rule = functools.partial(self.rule or of_reference(self.reference), **options)
-        rule = checked(self.signature, rule, "the gradient rule", self.nondiff)
-
-        @functools.cache
-        def gradient_of(kernel: Kernel) -> Rule:
-            if kernel.gradient is None:
-                return rule
-            own = functools.partial(kernel.gradient, **options)
-            origin = f"the gradient of kernel {kernel.name!r}"
-            own = checked(self.signature, own, origin, self.nondiff)
-
-            def backward(cotangent: Any, *arrays: jax.Array) -> tuple:
-                if not kernel.platforms:
-                    return own(cotangent, *arrays)
-                return defer(own, (cotangent, *arrays), tuple(filter(is_float, arrays)))
-
-            split = split_gradient(self.signature, backward) if kernel.partition else backward
-            return through(split, rule)
+        passes = Passes(self, options)
 
         def forward(*arrays: jax.Array) -> Any:
-            return self.kernels.choose(arrays, options, requested).run(forward_of, *arrays)
-
-        def backward(residuals: tuple, cotangent: Any) -> tuple:
-            arrays = tuple(map(jax.numpy.asarray, residuals))  # JAX may keep a number as it came
-            choice = self.kernels.choose(arrays, options, requested)
-            return fill_integers(choice.run(gradient_of, cotangent, *arrays), arrays)
+            return self.kernels.choose(arrays, options, requested).run(passes.forward, *arrays)
 
         if requested == "reference" or (self.rule is None and len(self.kernels) == 1):
             differentiable = forward  # JAX sees through the reference: forward mode works too
         else:
             # A kernel is opaque to JAX. The rule covers first order; what is beyond differentiates
-            # the forward pass below and the rule, each through plain JAX that computes the same.
-            reference = functools.partial(self.reference, **options)
-            saving = through(forward, reference)
+            # the forward pass and the rule, each through plain JAX that computes the same.
+            def backward(residuals: tuple, cotangent: Any) -> tuple:
+                saved, arrays = residuals
+                arrays = tuple(map(jax.numpy.asarray, arrays))  # JAX may keep a number as it came
+                choice = self.kernels.choose(arrays, options, requested)
+                found = choice.run(passes.gradient, (cotangent, saved), *arrays)
+                return fill_integers(found, arrays)
+
+            def saving(*arrays: jax.Array) -> tuple:
+                choice = self.kernels.choose(arrays, options, requested)
+                opaque = functools.partial(choice.run, passes.saving)
+                results, saved = through(opaque, passes.plain_saving)(*arrays)
+                return results, (saved, arrays)
+
             differentiable = jax.custom_vjp(forward)
-            differentiable.defvjp(lambda *arrays: (saving(*arrays), arrays), backward)
+            differentiable.defvjp(saving, backward)
         if self.nondiff:
             differentiable = stopped(differentiable, self.signature, self.nondiff)
         differentiable.__name__ = self.name
@@ -356,6 +400,8 @@ def op(reference: Any = None, /, *, where: Sequence[str] = (), nondiff: Sequence
     """Declare an operation from a function with jaxtyping annotations.
 
     Positional parameters are arrays; keyword-only ones are static options, hashable Python values.
+    An array annotated `Float[Array, "..."] | None = None` may be left out: every function of the
+    operation then gets None for it.
     Names of dimensions are shared by all arguments, and by the options in `where`, whose
     expressions are relations that a call must satisfy.
 
@@ -384,6 +430,10 @@ def op(reference: Any = None, /, *, where: Sequence[str] = (), nondiff: Sequence
     >>> jax.grad(soft_clip)(0.0, limit=2.0).item()
     1.0
     """
-    if reference is None:
-        return functools.partial(Operation, where=where, nondiff=nondiff)
-    return Operation(reference, where, nondiff)
+
+    def declared(reference: Callable[P, R]) -> Operation[P, R]:
+        operation = Operation(reference, where, nondiff)
+        declare(operation)
+        return operation
+
+    return declared if reference is None else declared(reference)

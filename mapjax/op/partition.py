@@ -20,6 +20,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from mapjax.op.gradient import is_float
+from mapjax.op.registry import Kernel
 from mapjax.op.signature import ArraySpec, Signature
 
 Labels = tuple[str | None, ...]  # for each dimension the name that it is split by; None: kept whole
@@ -27,10 +28,12 @@ Split = Mapping[str, tuple[str, ...]]  # from such a name to the axes of the mes
 Function = Callable[..., tuple]  # of arrays, with a tuple of arrays
 
 
-def check_partition(signature: Signature, kernel: str) -> None:
+def check_partition(signature: Signature, kernel: Kernel) -> None:
     """Refuse a kernel whose operation does not say how its results are split."""
     names = _variadic(signature.arrays)
-    who = f"{signature.name}: kernel {kernel!r} has partition=True"
+    who = f"{signature.name}: kernel {kernel.name!r} has partition=True"
+    if kernel.saves is not None:
+        raise TypeError(f"{who} and saves=, and no annotation says how what it saves is split")
     if not names:
         raise TypeError(f"{who}, and no argument has dimensions like '*batch' to split")
     for spec in signature.results or ():

@@ -18,6 +18,10 @@ class Kernel:
     kernel does not take the call; it is asked while tracing, so arrays have a shape and a dtype
     but no values.
 
+    `saves(*arrays, **static)` returns the results and what the gradient rule needs besides the
+    inputs, as that of the operation does. A kernel with a gradient of its own and without `saves`
+    computes the gradient from the inputs alone: `gradient(cotangent, *arrays, **static)`.
+
     `partition`: the compiler cannot split this kernel over the devices of a mesh, as it splits
     plain JAX, and the frame does it: see `mapjax.op.partition`.
 
@@ -33,6 +37,7 @@ class Kernel:
     fits: Callable[..., str | None] | None = None
     partition: bool = False
     automatic: bool = True
+    saves: Callable[..., tuple] | None = None
 
     def __post_init__(self) -> None:
         require_platforms(self.platforms, f"{self.operation}: kernel {self.name!r} is for")

@@ -1,5 +1,6 @@
 """The signature of an operation: read from its annotations once, checked at every call."""
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -63,16 +64,21 @@ def describe(bindings: Mapping[str, Bound]) -> str:
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """The declared kind and shape of one array."""
+    """The declared kind and shape of one array; an optional one may be left out of a call."""
 
     name: str
     kind: str
     dtypes: frozenset[str] | None
     shape: str
     dimensions: tuple[Dimension, ...]
+    optional: bool = False
 
     @classmethod
     def parse(cls, name: str, annotation: Any) -> "ArraySpec":
+        parts = typing.get_args(annotation)
+        optional = len(parts) == 2 and type(None) in parts
+        if optional:
+            annotation = next(part for part in parts if part is not type(None))
         if not (inspect.isclass(annotation) and issubclass(annotation, AbstractArray)):
             raise TypeError(
                 f"{name!r} needs a jaxtyping annotation like Float[Array, '*batch width'], got "
@@ -86,6 +92,14 @@ class ArraySpec:
             dtypes=frozenset(annotation.dtypes) if named else None,
             shape=annotation.dim_str,
             dimensions=dimensions,
+            optional=optional,
+        )
+
+    @property
+    def is_float(self) -> bool:
+        """Whether an array of this kind can have a gradient."""
+        return self.dtypes is None or any(
+            jax.numpy.issubdtype(jax.numpy.dtype(dtype), jax.numpy.inexact) for dtype in self.dtypes
         )
 
     def __str__(self) -> str:
@@ -153,24 +167,28 @@ class Signature:
                     statics[parameter.name] = parameter
                 elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                     raise TypeError(f"*{parameter.name}: an operation names each of its arguments")
-                elif parameter.default is not parameter.empty:
-                    raise TypeError(f"array argument {parameter.name!r} cannot have a default")
                 else:
-                    arrays.append(ArraySpec.parse(parameter.name, parameter.annotation))
-            if not arrays:
+                    arrays.append(_array_spec(parameter))
+            if not arrays or arrays[0].optional:
                 raise TypeError("an operation has at least one array, as a positional argument")
             results = _results(python.return_annotation)
         except (TypeError, ValueError) as error:
             raise type(error)(f"operation {name}: {error}") from None
         return cls(name, python, tuple(arrays), statics, results)
 
-    def bind(self, args: tuple, options: dict[str, Any]) -> tuple[tuple[jax.Array, ...], dict]:
-        """Arrays in order and all static options, defaults filled in."""
+    @functools.cached_property
+    def optional(self) -> bool:
+        """Whether there is an array that a call may leave out."""
+        return any(spec.optional for spec in self.arrays)
+
+    def bind(self, args: tuple, options: dict[str, Any]) -> tuple[tuple, dict]:
+        """Arrays in order, None for one that is left out, and all static options."""
         if len(args) != len(self.arrays) or not options.keys() <= self.statics.keys():
             try:
                 bound = self.python.bind(*args, **options)
             except TypeError as error:
                 raise TypeError(f"{self.name}: {error}; it is called as {self}") from None
+            bound.apply_defaults()
             args = bound.args
             options = bound.kwargs
         static = {}
@@ -181,8 +199,8 @@ class Signature:
             static[name] = value
         return tuple(map(self._array, self.arrays, args)), static
 
-    def _array(self, spec: ArraySpec, value: Any) -> jax.Array:
-        if isinstance(value, jax.Array):
+    def _array(self, spec: ArraySpec, value: Any) -> Any:
+        if isinstance(value, jax.Array) or (value is None and spec.optional):
             return value
         try:
             return jax.numpy.asarray(value)
@@ -228,13 +246,25 @@ class Signature:
                 raise TypeError(f"{self.name}: the {spec.name} of {origin} {problem}")
 
     def __str__(self) -> str:
-        parts = [spec.name for spec in self.arrays]
+        parts = [f"{spec.name}=None" if spec.optional else spec.name for spec in self.arrays]
         if self.statics:
             parts.append("*")
         for name, parameter in self.statics.items():
             default = parameter.default
             parts.append(name if default is parameter.empty else f"{name}={default!r}")
         return f"{self.name}({', '.join(parts)})"
+
+
+def _array_spec(parameter: inspect.Parameter) -> ArraySpec:
+    spec = ArraySpec.parse(parameter.name, parameter.annotation)
+    if parameter.default is None and spec.optional:
+        return spec
+    if parameter.default is not parameter.empty or spec.optional:
+        raise TypeError(
+            f"array argument {parameter.name!r} cannot have a default, but for one that may be "
+            f"left out: {parameter.name}: Float[Array, ...] | None = None"
+        )
+    return spec
 
 
 def _results(annotation: Any) -> tuple[ArraySpec, ...] | None:

@@ -29,7 +29,8 @@ def pure(exam: Examination, subject: Subject) -> Row:
     """Traced twice: nothing around changes, nothing is written, and the programs are the same."""
     case = exam.plan.base
     operation, kernel = exam.operation, subject.kernel
-    functions = [operation.reference, operation.rule, kernel.forward, kernel.gradient, kernel.fits]
+    functions = [operation.reference, operation.rule, operation.saves]
+    functions += [kernel.forward, kernel.gradient, kernel.saves, kernel.fits]
     cotangents = [aval(c) for c in exam.plan.cotangents(case)]
     avals = tuple(map(aval, case.arrays))
     programs, states, said = [], [_states(functions)], io.StringIO()

@@ -59,7 +59,7 @@ def isolated(operation: Operation, kernel: Kernel) -> Operation:
     where = [constraint.text for constraint in operation.constraints]
     alone = Operation(operation.reference, where, sorted(operation.nondiff))
     if operation.rule is not None:
-        alone.gradient(operation.rule)
+        alone.gradient(operation.rule, saves=operation.saves)
     if kernel.name != "reference":
         alone.kernels.add(dataclasses.replace(kernel, platforms=()))
     return alone
