@@ -9,9 +9,11 @@ from jaxtyping import Array, Float
 
 from mapjax.data import Rendered
 from mapjax.models import Coefficients
-from mapjax.train import losses
+from mapjax.ops import charbonnier, fourier_l1, log_mse
 from mapjax.train.settings import TrainSettings
 from mapjax.train.step import Params
+
+Images = Float[Array, "batch height width channels"]
 
 
 def make_objective(
@@ -31,14 +33,12 @@ def make_objective(
     return objective
 
 
-def restoration_loss(
-    restored: losses.Images, target: losses.Images, settings: TrainSettings
-) -> Float[Array, ""]:
+def restoration_loss(restored: Images, target: Images, settings: TrainSettings) -> Float[Array, ""]:
     """The weighted sum of the losses that have a weight."""
     terms = (
-        (settings.charbonnier, losses.charbonnier),
-        (settings.fourier, losses.fourier_l1),
-        (settings.log_mse, losses.log_mse),
+        (settings.charbonnier, charbonnier),
+        (settings.fourier, fourier_l1),
+        (settings.log_mse, log_mse),
     )
     restored = restored.astype(jnp.float32)
     weighted = (weight * loss(restored, target) for weight, loss in terms if weight > 0)

@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 from mapjax.data import Rendered
+from mapjax.ops import charbonnier
 from mapjax.train import step as step_module
-from mapjax.train.losses import charbonnier
 from mapjax.train.step import (
     Batch,
     init_state,
