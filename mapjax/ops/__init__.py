@@ -16,3 +16,7 @@ from mapjax.ops.losses import charbonnier as charbonnier
 from mapjax.ops.losses import edge_loss as edge_loss
 from mapjax.ops.losses import fourier_l1 as fourier_l1
 from mapjax.ops.losses import log_mse as log_mse
+from mapjax.ops.norms import group_norm as group_norm
+from mapjax.ops.norms import instance_norm as instance_norm
+from mapjax.ops.norms import layer_norm as layer_norm
+from mapjax.ops.norms import rms_norm as rms_norm
