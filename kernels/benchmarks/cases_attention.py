@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from comparison import Case
 
+from mapjax.ops.attention import attention
+
 jax_attention = functools.partial(jax.nn.dot_product_attention, implementation="xla")
 
 
@@ -19,9 +21,39 @@ def tokens(length: int, heads: int = 4, width: int = 64, count: int = 3) -> tupl
     return tuple(jnp.asarray(rng.standard_normal(shape, np.float32)) for _ in range(count))
 
 
+def biased(length: int, heads: int = 4) -> tuple[jax.Array, ...]:
+    bias = np.random.default_rng(1).standard_normal((heads, length, length), np.float32)
+    return *tokens(length, heads), jnp.asarray(bias)
+
+
+def jax_biased(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array) -> jax.Array:
+    return jax_attention(q, k, v, bias[None])
+
+
 CASES = {
-    "attention 512": Case(
-        {"jax.nn": jax_attention, "jax.nn again": jax_attention},
-        functools.partial(tokens, 512),
+    **{
+        f"attention {length}": Case(
+            {"attention": attention, "jax.nn": jax_attention}, functools.partial(tokens, length)
+        )
+        for length in (128, 512, 2048, 8192)
+    },
+    "attention 2048 causal": Case(
+        {
+            "attention": functools.partial(attention, causal=True),
+            "jax.nn": functools.partial(jax_attention, is_causal=True),
+        },
+        functools.partial(tokens, 2048),
+    ),
+    "attention 2048 window": Case(
+        {
+            "attention": functools.partial(attention, causal=True, window=(256, 0)),
+            "jax.nn": functools.partial(
+                jax_attention, is_causal=True, local_window_size=(256, 0)
+            ),
+        },
+        functools.partial(tokens, 2048),
+    ),
+    "attention 1024 bias": Case(
+        {"attention": attention, "jax.nn": jax_biased}, functools.partial(biased, 1024)
     ),
 }

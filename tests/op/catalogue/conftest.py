@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FIRST = 30
+FIRST = 12
 
 
 @pytest.hookimpl(tryfirst=True)
