@@ -47,9 +47,7 @@ CASES = {
     "attention 2048 window": Case(
         {
             "attention": functools.partial(attention, causal=True, window=(256, 0)),
-            "jax.nn": functools.partial(
-                jax_attention, is_causal=True, local_window_size=(256, 0)
-            ),
+            "jax.nn": functools.partial(jax_attention, is_causal=True, local_window_size=(256, 0)),
         },
         functools.partial(tokens, 2048),
     ),

@@ -1,0 +1,1 @@
+"""Attention in memory that grows with the tokens, not with their pairs."""
