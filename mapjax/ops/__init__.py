@@ -8,6 +8,7 @@ from mapjax.ops.adversarial import minimax_game as minimax_game
 from mapjax.ops.adversarial import non_saturating_game as non_saturating_game
 from mapjax.ops.adversarial import r1_penalty as r1_penalty
 from mapjax.ops.adversarial import wasserstein_game as wasserstein_game
+from mapjax.ops.attention import attention as attention
 from mapjax.ops.conv2d import conv2d as conv2d
 from mapjax.ops.dense import dense as dense
 from mapjax.ops.derain_dehaze import derain_dehaze as derain_dehaze
