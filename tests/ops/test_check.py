@@ -11,6 +11,10 @@ OPERATIONS = {name: value for name, value in vars(ops).items() if isinstance(val
 # Fewer sizes, and no other options, for what compiles slowly.
 QUICK = {"conv2d", "group_norm", "instance_norm", "layer_norm", "rms_norm"}
 OPTIONS = {
+    "linear_cross_entropy": dict(
+        quick=True, options=dict(label_smoothing=0.1, z_loss=0.01, block=2)
+    ),
+    "softmax_cross_entropy": dict(quick=True, options=dict(label_smoothing=0.1, z_loss=0.01)),
     "derain_dehaze": dict(quick=True, options=dict(offsets=((0, 0), (1, -1)), stride=2)),
 }
 
