@@ -12,6 +12,8 @@ from mapjax.ops.attention import attention as attention
 from mapjax.ops.conv2d import conv2d as conv2d
 from mapjax.ops.cross_entropy import softmax_cross_entropy as softmax_cross_entropy
 from mapjax.ops.dense import dense as dense
+from mapjax.ops.depthwise import depthwise_conv2d as depthwise_conv2d
+from mapjax.ops.depthwise import depthwise_gate as depthwise_gate
 from mapjax.ops.derain_dehaze import derain_dehaze as derain_dehaze
 from mapjax.ops.derain_dehaze import dilated_offsets as dilated_offsets
 from mapjax.ops.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
@@ -23,3 +25,6 @@ from mapjax.ops.norms import group_norm as group_norm
 from mapjax.ops.norms import instance_norm as instance_norm
 from mapjax.ops.norms import layer_norm as layer_norm
 from mapjax.ops.norms import rms_norm as rms_norm
+from mapjax.ops.pooling import avg_pool as avg_pool
+from mapjax.ops.pooling import max_pool as max_pool
+from mapjax.ops.pooling import min_pool as min_pool

@@ -11,6 +11,13 @@ OPERATIONS = {name: value for name, value in vars(ops).items() if isinstance(val
 # Fewer sizes, and no other options, for what compiles slowly.
 QUICK = {"conv2d", "group_norm", "instance_norm", "layer_norm", "rms_norm"}
 OPTIONS = {
+    "avg_pool": dict(
+        quick=True, options=dict(window_shape=3, strides=2, padding=1, count_include_pad=False)
+    ),
+    "depthwise_conv2d": dict(quick=True),
+    "depthwise_gate": dict(quick=True, options=dict(activation="gelu")),
+    "max_pool": dict(quick=True, options=dict(window_shape=3, strides=2, padding="SAME")),
+    "min_pool": dict(quick=True, options=dict(window_shape=(2, 1), padding=1)),
     "linear_cross_entropy": dict(
         quick=True, options=dict(label_smoothing=0.1, z_loss=0.01, block=2)
     ),
