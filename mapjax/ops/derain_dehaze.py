@@ -1,13 +1,14 @@
 """Rain and haze taken out of a picture in one pass."""
 
+import functools
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from mapjax.op import op
+from mapjax.ops.bilateral_grid import slice_grid
 from mapjax_kernels.derain_dehaze import tpu, triton, xla
 
 
@@ -86,14 +87,15 @@ def derain_dehaze(
     taps = jnp.stack([_shift(image, offset) for offset in offsets], axis=-4)
     inside = jnp.stack([_shift(jnp.ones((height, width, 1)), offset) for offset in offsets])
 
-    logits = slice_grid(filter_logits, height, width, stride)
-    slope = slice_grid(luma_slope, height, width, stride)
+    # The reference of a reference: plain JAX, forward mode and all.
+    sliced = functools.partial(slice_grid.reference, height=height, width=width, stride=stride)
+    logits, slope = sliced(filter_logits), sliced(luma_slope)
     logits += slope[..., None, :, :] * jnp.mean(taps, axis=-1)
     present = jnp.broadcast_to(inside[..., 0] > 0, logits.shape)
     weights = jax.nn.softmax(jnp.where(present, logits, -jnp.inf), axis=-3)
     filtered = jnp.sum(weights[..., None] * taps, axis=-4)
 
-    t = jax.nn.sigmoid(slice_grid(transmission_logit, height, width, stride))
+    t = jax.nn.sigmoid(sliced(transmission_logit))
     t = jnp.where(t >= t_min, t, t_min)[..., None]
     veil = airlight[..., None, None, :]
     return ((filtered - veil) / t + veil).astype(dtype)
@@ -108,21 +110,6 @@ def _shift(image: Array, offset: tuple[int, int]) -> Array:
         start = abs(step) + step
         padded = jax.lax.slice_in_dim(padded, start, start + image.shape[axis], axis=axis)
     return padded
-
-
-def slice_grid(
-    grid: Float[Array, "*batch grid_height grid_width"], height: int, width: int, stride: int
-) -> Float[Array, "*batch height width"]:
-    """A coarse grid read at every pixel, by bilinear interpolation with half-pixel centres."""
-    rows = _interpolation(height, grid.shape[-2], stride)
-    columns = _interpolation(width, grid.shape[-1], stride)
-    return jnp.einsum("yg,...gh,xh->...yx", rows, grid, columns, precision="highest")
-
-
-def _interpolation(pixels: int, cells: int, stride: int) -> Array:
-    """The matrix (pixels, cells) of linear interpolation along one axis."""
-    u = np.clip((np.arange(pixels) + 0.5) / stride - 0.5, 0, cells - 1)
-    return jnp.asarray(np.maximum(0, 1 - np.abs(u[:, None] - np.arange(cells))), jnp.float32)
 
 
 def dilated_offsets(
