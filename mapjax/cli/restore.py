@@ -44,7 +44,8 @@ class Restore:
     json: Annotated[Path | None, _output.JSON] = None
     """Report for machines, to a file or to the standard output."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|PATH")] = DEFAULT_MODEL
-    """Name of a network, or a file of weights (safetensors)."""
+    """Name of a network, or a file of weights (safetensors); dark-channel takes out haze alone, by
+    a prior without weights."""
     tile: Annotated[int, tyro.conf.arg(metavar="N")] = DEFAULT_TILE
     """Work on at most N x N pixels at once, which bounds the memory; 0: on the whole picture."""
     suffix: Literal["png", "jpg", "tif", "webp"] = "png"

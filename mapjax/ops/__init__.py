@@ -30,6 +30,8 @@ from mapjax.ops.losses import fourier_l1 as fourier_l1
 from mapjax.ops.losses import log_mse as log_mse
 from mapjax.ops.min_filter import max_filter as max_filter
 from mapjax.ops.min_filter import min_filter as min_filter
+from mapjax.ops.norms import group_norm as group_norm
+from mapjax.ops.norms import instance_norm as instance_norm
 from mapjax.ops.norms import layer_norm as layer_norm
 from mapjax.ops.norms import rms_norm as rms_norm
 from mapjax.ops.pixel_filter import pixel_filter as pixel_filter

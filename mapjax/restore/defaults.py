@@ -3,5 +3,8 @@
 DEFAULT_MODEL = "rainhaze-s"
 """The name of the network."""
 
+DARK_CHANNEL = "dark-channel"
+"""The name of the dehazer without weights."""
+
 DEFAULT_TILE = 2048
 """Full HD passes whole, 12 megapixels in four tiles, within about 1 GB."""

@@ -12,14 +12,14 @@ import numpy as np
 from flax import nnx
 
 from mapjax.restore import tiles
-from mapjax.restore.defaults import DEFAULT_MODEL, DEFAULT_TILE
+from mapjax.restore.defaults import DARK_CHANNEL, DEFAULT_MODEL, DEFAULT_TILE
 
 ImageArray = TypeVar("ImageArray", np.ndarray, jax.Array)
 
 
 @runtime_checkable
 class RestorationModel(Protocol):
-    """What `restore` needs of a network; `mapjax.models.RainHaze` is one.
+    """What `restore` needs of a model; `mapjax.models.RainHaze` and `DarkChannel` are two.
 
     `model.glance(image)` gives whatever is global to a picture `(1, height, width, 3)`;
     `model(tile, glance=glance, window=(top, left, height, width))` restores a part of a picture of
@@ -53,8 +53,9 @@ def restore(
       `(batch, height, width, channels)` with 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)
       channels. uint8 or uint16, or any float dtype with values in [0, 1]; encoded as sRGB, as
       photos are. Alpha is returned as it came.
-    - `model`: a model, its name, or a file of weights; `None` is `"rainhaze-s"`. What is loaded is
-      kept for the next call.
+    - `model`: a model, its name, or a file of weights; `None` is `"rainhaze-s"`, and
+      `"dark-channel"` takes out haze alone, without weights. What is loaded is kept for the next
+      call.
     - `tile`: at most `tile**2` pixels are worked on at once; `None` means the whole picture.
     - `progress`: called with `(tiles done, tiles in all)` after each tile.
 
@@ -91,6 +92,8 @@ def restore(
 def load_model(source: str | os.PathLike[str] | None = None) -> RestorationModel:
     """The model of a name or of a file of weights, loaded once; `None` is `"rainhaze-s"`.
 
+    `"dark-channel"` is `mapjax.models.DarkChannel`, which has no weights.
+
     **Raises:** what `mapjax.models.load` raises, where there is no such model.
 
     >>> load_model().halo % load_model().multiple
@@ -106,7 +109,7 @@ def load_model(source: str | os.PathLike[str] | None = None) -> RestorationModel
 def _load_model(source, version):
     from mapjax import models
 
-    return models.load(source)
+    return models.DarkChannel() if source == DARK_CHANNEL else models.load(source)
 
 
 def _check(image):
