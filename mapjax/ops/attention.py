@@ -149,7 +149,7 @@ def _plain_saving(*arrays: Array | None, **options) -> tuple:
 
 @attention.gradient(saves=_plain_saving)
 def gradient(cotangent: Array, saved: tuple, *arrays: Array | None, **options) -> tuple:
-    """That of the plain form, for second derivatives and for kernels that have none of their own."""
+    """That of the plain form: for second derivatives, and for kernels without one of their own."""
     floats, others = arrays[:4], arrays[4:]
     _, pull = jax.vjp(lambda *floats: _plain(*floats, *others, **options)[0], *floats)
     return pull(cotangent)

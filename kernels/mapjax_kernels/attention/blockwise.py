@@ -20,7 +20,7 @@ from jax import lax
 
 ENTRIES = 2**21  # of a block of logits, all heads together: what is left to do fills the cores
 ROWS, COLUMNS = 256, 512  # the most queries and keys of a block
-Saved = tuple[jax.Array, jax.Array, jax.Array]  # result; largest logit and sum by head and query
+Saved = tuple[jax.Array, jax.Array, jax.Array]  # result, largest logits, sums
 
 
 def forward(*arrays: Any, **options: Any) -> jax.Array:
@@ -51,7 +51,7 @@ def forward_saving(
     pairs = _Pairs.of(grid, bias, mask, query_segments, key_segments)
     queries, keys, values = grid.by_rows(q), grid.by_columns(k), grid.by_columns(v)
 
-    def rows(i: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def rows(i: jax.Array) -> Saved:
         query = queries[i]
 
         def columns(j: jax.Array, state: tuple) -> tuple:
