@@ -12,6 +12,7 @@ from mapjax.ops.attention import attention as attention
 from mapjax.ops.bilateral_grid import slice_bilateral_grid as slice_bilateral_grid
 from mapjax.ops.bilateral_grid import slice_grid as slice_grid
 from mapjax.ops.box_filter import box_filter as box_filter
+from mapjax.ops.channel_attention import channel_attention as channel_attention
 from mapjax.ops.conv2d import conv2d as conv2d
 from mapjax.ops.cross_entropy import softmax_cross_entropy as softmax_cross_entropy
 from mapjax.ops.dark_channel import dark_channel as dark_channel
@@ -23,6 +24,8 @@ from mapjax.ops.derain_dehaze import dilated_offsets as dilated_offsets
 from mapjax.ops.guided_filter import guided_filter as guided_filter
 from mapjax.ops.haze import haze_invert as haze_invert
 from mapjax.ops.haze import haze_render as haze_render
+from mapjax.ops.group_norm import group_norm as group_norm
+from mapjax.ops.group_norm import instance_norm as instance_norm
 from mapjax.ops.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
 from mapjax.ops.losses import charbonnier as charbonnier
 from mapjax.ops.losses import edge_loss as edge_loss
@@ -30,11 +33,13 @@ from mapjax.ops.losses import fourier_l1 as fourier_l1
 from mapjax.ops.losses import log_mse as log_mse
 from mapjax.ops.min_filter import max_filter as max_filter
 from mapjax.ops.min_filter import min_filter as min_filter
-from mapjax.ops.norms import group_norm as group_norm
-from mapjax.ops.norms import instance_norm as instance_norm
 from mapjax.ops.norms import layer_norm as layer_norm
 from mapjax.ops.norms import rms_norm as rms_norm
 from mapjax.ops.pixel_filter import pixel_filter as pixel_filter
 from mapjax.ops.pooling import avg_pool as avg_pool
 from mapjax.ops.pooling import max_pool as max_pool
 from mapjax.ops.pooling import min_pool as min_pool
+from mapjax.ops.ssim import ms_ssim as ms_ssim
+from mapjax.ops.ssim import ssim as ssim
+from mapjax.ops.ssim import ssim_terms as ssim_terms
+from mapjax.ops.window_attention import window_attention as window_attention
