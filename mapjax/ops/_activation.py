@@ -1,10 +1,19 @@
 """Activations by name, as options of the operations that apply one."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
+
+
+def _gelu_tanh(x: jax.Array) -> jax.Array:
+    """The approximation of GELU. Bounded, since infinity times zero is the slope of its cube."""
+    bounded = jnp.clip(x, -12, 12)
+    return x * jax.nn.sigmoid(2 * math.sqrt(2 / math.pi) * (bounded + 0.044715 * bounded**3))
+
 
 Activation = Literal["relu", "silu", "gelu", "gelu_tanh", "sigmoid", "tanh"]
 
@@ -12,11 +21,19 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
-    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+    "gelu_tanh": _gelu_tanh,
     "sigmoid": jax.nn.sigmoid,
-    "tanh": jax.numpy.tanh,
+    "tanh": jnp.tanh,
 }
 
 
 def activate(x: jax.Array, name: Activation | None) -> jax.Array:
     return x if name is None else ACTIVATIONS[name](x)
+
+
+# cotangent, activate(x) -> cotangent of x, where the result tells the slope.
+OF_RESULT: dict[str | None, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "relu": lambda cotangent, y: jnp.where(y > 0, cotangent, jnp.zeros_like(cotangent)),
+    "sigmoid": lambda cotangent, y: cotangent * y * (1 - y),
+    "tanh": lambda cotangent, y: cotangent * (1 - y * y),
+}

@@ -57,8 +57,8 @@ class Sliding:
         for size, (low, high), most in zip(picture, padding, reach, strict=True):
             if size + low + high < most:
                 raise ValueError(
-                    f"{name}: a window that reaches over {tuple(reach)} pixels does not fit in a picture "
-                    f"of {picture} with padding {padding}"
+                    f"{name}: a window that reaches over {tuple(reach)} pixels does not fit in a "
+                    f"picture of {picture} with padding {padding}"
                 )
         return sliding
 
