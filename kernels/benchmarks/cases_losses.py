@@ -1,16 +1,17 @@
-"""The cross-entropies beside Optax's on the same logits."""
+"""The cross-entropies beside Optax's on the same logits, SSIM beside that of dm-pix."""
 
 from __future__ import annotations
 
 import functools
 
+import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from comparison import Case
 
-from mapjax.ops import linear_cross_entropy, softmax_cross_entropy
+from mapjax.ops import linear_cross_entropy, softmax_cross_entropy, ssim, ssim_terms
 
 CLASSES = 50257  # GPT-2's vocabulary
 
@@ -39,6 +40,16 @@ def after_product(loss, x: jax.Array, kernel: jax.Array, labels: jax.Array) -> j
     return loss(x @ kernel, labels)
 
 
+def pictures(size: int) -> tuple[jax.Array, ...]:
+    """A picture and one to compare it with, drawn."""
+    drawn = np.random.default_rng(0).random((2, 1, size, size, 3), np.float32)
+    return tuple(jnp.asarray(drawn))
+
+
+def plain_ssim(x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.mean(ssim_terms.reference(x, y)[0], axis=-1)
+
+
 CASES = {
     f"softmax_cross_entropy {rows}": Case(
         {"softmax_cross_entropy": softmax_cross_entropy, "optax": of_optax},
@@ -58,6 +69,11 @@ CASES = {
             "optax": functools.partial(after_product, of_optax),
         },
         functools.partial(features, 512, 256),
+        tolerance=1e-3,
+    ),
+    "ssim": Case(
+        {"ssim": ssim, "plain": plain_ssim, "dm_pix": dm_pix.ssim},
+        functools.partial(pictures, 256),
         tolerance=1e-3,
     ),
 }

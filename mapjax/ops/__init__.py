@@ -21,11 +21,11 @@ from mapjax.ops.depthwise import depthwise_conv2d as depthwise_conv2d
 from mapjax.ops.depthwise import depthwise_gate as depthwise_gate
 from mapjax.ops.derain_dehaze import derain_dehaze as derain_dehaze
 from mapjax.ops.derain_dehaze import dilated_offsets as dilated_offsets
+from mapjax.ops.group_norm import group_norm as group_norm
+from mapjax.ops.group_norm import instance_norm as instance_norm
 from mapjax.ops.guided_filter import guided_filter as guided_filter
 from mapjax.ops.haze import haze_invert as haze_invert
 from mapjax.ops.haze import haze_render as haze_render
-from mapjax.ops.group_norm import group_norm as group_norm
-from mapjax.ops.group_norm import instance_norm as instance_norm
 from mapjax.ops.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
 from mapjax.ops.losses import charbonnier as charbonnier
 from mapjax.ops.losses import edge_loss as edge_loss

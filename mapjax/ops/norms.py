@@ -1,7 +1,4 @@
-"""Normalisation over the features, over groups of channels, and over space."""
-
-import math
-from collections.abc import Sequence
+"""Normalisation over the features of each position."""
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +43,7 @@ def layer_norm(
 
     Source: Ba et al., Layer Normalization, 2016.
     """
-    return _forward(x, scale, bias, x.shape, (-1,), epsilon)
+    return _forward(x, scale, bias, epsilon)
 
 
 @layer_norm.gradient
@@ -58,7 +55,7 @@ def _(
     *,
     epsilon: float,
 ) -> tuple[jax.Array | None, ...]:
-    return _backward(cotangent, x, scale, bias, x.shape, (-1,), epsilon)
+    return _backward(cotangent, x, scale, bias, epsilon)
 
 
 @op(where=["epsilon > 0"])
@@ -91,133 +88,25 @@ def rms_norm(
 
     Source: Zhang and Sennrich, Root Mean Square Layer Normalization, NeurIPS 2019.
     """
-    return _forward(x, scale, None, x.shape, (-1,), epsilon, centred=False)
+    return _forward(x, scale, None, epsilon, centred=False)
 
 
 @rms_norm.gradient
 def _(
     cotangent: jax.Array, x: jax.Array, scale: jax.Array | None, *, epsilon: float
 ) -> tuple[jax.Array | None, ...]:
-    return _backward(cotangent, x, scale, None, x.shape, (-1,), epsilon, centred=False)[:2]
-
-
-@op(where=["epsilon > 0", "groups > 0 and channels % groups == 0"])
-def group_norm(
-    x: Float[Array, "batch ... channels"],
-    scale: Float[Array, "channels"] | None = None,
-    bias: Float[Array, "channels"] | None = None,
-    *,
-    groups: int,
-    epsilon: float = 1e-6,
-) -> Float[Array, "batch ... channels"]:
-    """Group normalisation: `y = (x - mean) / sqrt(variance + epsilon) * scale + bias`.
-
-    Mean and variance are those of `channels / groups` neighbouring channels at all positions of one
-    picture, in float32 at least. The rule keeps the inputs alone, as that of `layer_norm`.
-
-    Args:
-      x: channels last, positions (any number of axes) between.
-      scale: of each channel; 1 where it is left out.
-      bias: of each channel; 0 where it is left out.
-      groups: how many; divides the number of channels.
-      epsilon: added to the variance, so that a constant group gives 0.
-
-    Returns:
-      The normalised channels, in the dtype of `x`.
-
-    Raises:
-      TypeError, ValueError: arguments that do not fit the signature or each other.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> x = jnp.array([[[1.0, 3.0, 10.0, 30.0]]])
-      >>> group_norm(x, groups=2).round(3).tolist()
-      [[[-1.0, 1.0, -1.0, 1.0]]]
-
-    Source: Wu and He, Group Normalization, ECCV 2018.
-    """
-    return _forward(x, scale, bias, _grouped(x, groups), (1, 3), epsilon)
-
-
-@group_norm.gradient
-def _(
-    cotangent: jax.Array,
-    x: jax.Array,
-    scale: jax.Array | None,
-    bias: jax.Array | None,
-    *,
-    groups: int,
-    epsilon: float,
-) -> tuple[jax.Array | None, ...]:
-    return _backward(cotangent, x, scale, bias, _grouped(x, groups), (1, 3), epsilon)
-
-
-@op(where=["epsilon > 0"])
-def instance_norm(
-    x: Float[Array, "batch ... channels"],
-    scale: Float[Array, "channels"] | None = None,
-    bias: Float[Array, "channels"] | None = None,
-    *,
-    epsilon: float = 1e-6,
-) -> Float[Array, "batch ... channels"]:
-    """Instance normalisation: `y = (x - mean) / sqrt(variance + epsilon) * scale + bias`.
-
-    Mean and variance are those of one channel at all positions of one picture: `group_norm` with a
-    group for each channel.
-
-    Args:
-      x: channels last, positions (any number of axes) between.
-      scale: of each channel; 1 where it is left out.
-      bias: of each channel; 0 where it is left out.
-      epsilon: added to the variance, so that a constant channel gives 0.
-
-    Returns:
-      The normalised channels, in the dtype of `x`.
-
-    Raises:
-      TypeError, ValueError: arguments that do not fit the signature or each other.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> x = jnp.array([[[1.0, 10.0], [3.0, 30.0]]])
-      >>> instance_norm(x).round(3).tolist()
-      [[[-1.0, -1.0], [1.0, 1.0]]]
-
-    Source: Ulyanov et al., Instance Normalization: The Missing Ingredient for Fast Stylization,
-    2016.
-    """
-    return _forward(x, scale, bias, _grouped(x, x.shape[-1]), (1, 3), epsilon)
-
-
-@instance_norm.gradient
-def _(
-    cotangent: jax.Array,
-    x: jax.Array,
-    scale: jax.Array | None,
-    bias: jax.Array | None,
-    *,
-    epsilon: float,
-) -> tuple[jax.Array | None, ...]:
-    return _backward(cotangent, x, scale, bias, _grouped(x, x.shape[-1]), (1, 3), epsilon)
-
-
-def _grouped(x: jax.Array, groups: int) -> tuple[int, int, int, int]:
-    """Batch, positions, groups, channels of a group."""
-    return x.shape[0], math.prod(x.shape[1:-1]), groups, x.shape[-1] // max(groups, 1)
+    return _backward(cotangent, x, scale, None, epsilon, centred=False)[:2]
 
 
 def _forward(
     x: jax.Array,
     scale: jax.Array | None,
     bias: jax.Array | None,
-    shape: Sequence[int],
-    axes: tuple[int, ...],
     epsilon: float,
     *,
     centred: bool = True,
 ) -> jax.Array:
-    """All of the above: `x`, seen in `shape`, is normalised over `axes`."""
-    y = _normalised(wide(x).reshape(shape), axes, epsilon, centred)[0].reshape(x.shape)
+    y = _normalised(wide(x), epsilon, centred)[0]
     if scale is not None:
         y *= _aligned(scale, y)
     if bias is not None:
@@ -230,37 +119,32 @@ def _backward(
     x: jax.Array,
     scale: jax.Array | None,
     bias: jax.Array | None,
-    shape: Sequence[int],
-    axes: tuple[int, ...],
     epsilon: float,
     *,
     centred: bool = True,
 ) -> tuple[jax.Array | None, ...]:
-    normal, inverse = _normalised(wide(x).reshape(shape), axes, epsilon, centred)
-    cotangent = wide(cotangent)
+    normal, inverse = _normalised(wide(x), epsilon, centred)
+    d_normal = cotangent = wide(cotangent)
     batch = tuple(range(x.ndim - 1))
     d_scale = d_bias = None
     if bias is not None:
         d_bias = jnp.sum(cotangent, batch).astype(bias.dtype)
     if scale is not None:
-        d_scale = jnp.sum(cotangent * normal.reshape(x.shape), batch).astype(scale.dtype)
-        cotangent = cotangent * _aligned(scale, cotangent)
+        d_scale = jnp.sum(cotangent * normal, batch).astype(scale.dtype)
+        d_normal = cotangent * _aligned(scale, cotangent)
 
     # What moves along the mean and along the normalised values themselves is taken out again.
-    d_normal = cotangent.reshape(shape)
-    d_normal -= normal * jnp.mean(d_normal * normal, axes, keepdims=True)
+    d_normal -= normal * jnp.mean(d_normal * normal, axis=-1, keepdims=True)
     if centred:
-        d_normal -= jnp.mean(d_normal, axes, keepdims=True)
-    return (d_normal * inverse).reshape(x.shape).astype(x.dtype), d_scale, d_bias
+        d_normal -= jnp.mean(d_normal, axis=-1, keepdims=True)
+    return (d_normal * inverse).astype(x.dtype), d_scale, d_bias
 
 
-def _normalised(
-    x: jax.Array, axes: tuple[int, ...], epsilon: float, centred: bool
-) -> tuple[jax.Array, jax.Array]:
+def _normalised(x: jax.Array, epsilon: float, centred: bool) -> tuple[jax.Array, jax.Array]:
     """The normalised values, and what the centred ones were multiplied with."""
     if centred:
-        x = x - jnp.mean(x, axes, keepdims=True)
-    inverse = lax.rsqrt(jnp.mean(jnp.square(x), axes, keepdims=True) + epsilon)
+        x = x - jnp.mean(x, axis=-1, keepdims=True)
+    inverse = lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + epsilon)
     return x * inverse, inverse
 
 

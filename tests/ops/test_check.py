@@ -1,5 +1,6 @@
 """Every operation of the library passes its own check."""
 
+import jax
 import pytest
 
 import mapjax as mj
@@ -20,6 +21,11 @@ OPTIONS = {
     "min_pool": dict(quick=True, options=dict(window_shape=(2, 1), padding=1)),
     "linear_cross_entropy": dict(
         quick=True, options=dict(label_smoothing=0.1, z_loss=0.01, block=2)
+    ),
+    "ssim_terms": dict(
+        quick=True,
+        options=dict(window=3),
+        inputs=lambda key: tuple(jax.random.normal(key, (2, 1, 4, 5, 2))),
     ),
     "softmax_cross_entropy": dict(quick=True, options=dict(label_smoothing=0.1, z_loss=0.01)),
     "derain_dehaze": dict(quick=True, options=dict(offsets=((0, 0), (1, -1)), stride=2)),
