@@ -10,7 +10,7 @@ from mapjax.op import Operation
 OPERATIONS = {name: value for name, value in vars(ops).items() if isinstance(value, Operation)}
 
 # Fewer sizes, and no other options, for what compiles slowly.
-QUICK = {"conv2d", "group_norm", "instance_norm", "layer_norm", "rms_norm"}
+QUICK = {"conv2d", "gelu", "group_norm", "instance_norm", "layer_norm", "mish", "rms_norm", "silu"}
 OPTIONS = {
     "avg_pool": dict(
         quick=True, options=dict(window_shape=3, strides=2, padding=1, count_include_pad=False)
