@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint notebooks gpu picture clean
+.PHONY: help demo test lint notebooks lessons gpu picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,13 +28,15 @@ lint: $(VENV)/.installed-dev  ## check style and types
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
-# A notebook is a percent script, or an .ipynb file; of a pair the script is run.
-notebooks: $(VENV)/.installed-dev $(VENV)/.installed-notebooks  ## run the notebooks
+# A lesson is a script and a notebook with the same cells: the script is written, the notebook made.
+notebooks: $(VENV)/.installed-notebooks  ## run the lessons
 	set -e; for script in $(wildcard notebooks/*.py); do \
-		echo "$$script"; MPLBACKEND=agg $(VENV)/bin/python "$$script"; done
-	set -e; for notebook in $(wildcard notebooks/*.ipynb); do \
-		if [ ! -e "$${notebook%.ipynb}.py" ]; then \
-			$(VENV)/bin/jupyter-execute --timeout=600 "$$notebook"; fi; done
+		echo "$$script"; MPLBACKEND=agg $(VENV)/bin/python "$$script" >/dev/null; done
+
+lessons: $(VENV)/.installed-notebooks  ## make the notebooks, with their outputs, from the scripts
+	set -e; for script in $(wildcard notebooks/*.py); do \
+		$(VENV)/bin/jupytext --quiet --to ipynb "$$script"; \
+		$(VENV)/bin/jupyter-execute --inplace "$${script%.py}.ipynb"; done
 
 gpu: $(VENV)/.installed-dev  ## check and measure the kernels on the NVIDIA GPU of this machine
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'jax[cuda12]'
