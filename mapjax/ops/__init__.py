@@ -1,8 +1,6 @@
 """The operations: pure functions, one family a file."""
 
 from mapjax.ops.activations import gelu as gelu
-from mapjax.ops.activations import mish as mish
-from mapjax.ops.activations import silu as silu
 from mapjax.ops.adversarial import Game as Game
 from mapjax.ops.adversarial import gradient_penalty as gradient_penalty
 from mapjax.ops.adversarial import hinge_game as hinge_game

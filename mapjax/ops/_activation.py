@@ -1,19 +1,13 @@
 """Activations by name, as options of the operations that apply one."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-
-def _gelu_tanh(x: jax.Array) -> jax.Array:
-    """The approximation of GELU. Bounded, since infinity times zero is the slope of its cube."""
-    bounded = jnp.clip(x, -12, 12)
-    return x * jax.nn.sigmoid(2 * math.sqrt(2 / math.pi) * (bounded + 0.044715 * bounded**3))
-
+from mapjax.ops.activations import gelu
 
 Activation = Literal["relu", "silu", "gelu", "gelu_tanh", "sigmoid", "tanh"]
 
@@ -21,7 +15,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
-    "gelu_tanh": _gelu_tanh,
+    "gelu_tanh": gelu,
     "sigmoid": jax.nn.sigmoid,
     "tanh": jnp.tanh,
 }

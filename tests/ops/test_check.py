@@ -9,8 +9,19 @@ from mapjax.op import Operation
 
 OPERATIONS = {name: value for name, value in vars(ops).items() if isinstance(value, Operation)}
 
+
+def drawn(*shapes):
+    """Arrays of these shapes alone."""
+
+    def draw(key):
+        keys = jax.random.split(key, len(shapes))
+        return tuple(jax.random.normal(k, shape) for k, shape in zip(keys, shapes, strict=True))
+
+    return draw
+
+
 # Fewer sizes, and no other options, for what compiles slowly.
-QUICK = {"conv2d", "gelu", "group_norm", "instance_norm", "layer_norm", "mish", "rms_norm", "silu"}
+QUICK = {"conv2d", "group_norm", "instance_norm", "layer_norm", "rms_norm"}
 OPTIONS = {
     "avg_pool": dict(
         quick=True, options=dict(window_shape=3, strides=2, padding=1, count_include_pad=False)
@@ -26,6 +37,28 @@ OPTIONS = {
         quick=True,
         options=dict(window=3),
         inputs=lambda key: tuple(jax.random.normal(key, (2, 1, 4, 5, 2))),
+    ),
+    "box_filter": dict(quick=True, options=dict(radius=1)),
+    "dark_channel": dict(quick=True, options=dict(size=2), inputs=drawn((4, 5, 2))),
+    "guided_filter": dict(
+        quick=True,
+        options=dict(radius=1, epsilon=0.1),
+        inputs=drawn((4, 3, 1), (4, 3, 1)),
+    ),
+    "haze_invert": dict(quick=True),
+    "haze_render": dict(quick=True),
+    "max_filter": dict(quick=True, options=dict(size=2), inputs=drawn((4, 5, 2))),
+    "min_filter": dict(quick=True, options=dict(size=3), inputs=drawn((2, 4, 5, 2))),
+    "pixel_filter": dict(
+        quick=True,
+        options=dict(offsets=((0, 0), (1, -1))),
+        inputs=drawn((2, 4, 5, 2), (2, 2, 4, 5)),
+    ),
+    "slice_bilateral_grid": dict(
+        quick=True, options=dict(stride=2), inputs=drawn((2, 3, 2, 3), (3, 6))
+    ),
+    "slice_grid": dict(
+        quick=True, options=dict(height=5, width=7, stride=2), inputs=drawn((2, 3, 4))
     ),
     "softmax_cross_entropy": dict(quick=True, options=dict(label_smoothing=0.1, z_loss=0.01)),
     "derain_dehaze": dict(quick=True, options=dict(offsets=((0, 0), (1, -1)), stride=2)),
