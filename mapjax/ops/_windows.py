@@ -21,8 +21,11 @@ class Along(NamedTuple):
     def length(self, x: jax.Array) -> int:
         return x.shape[self.axis] // self.unit
 
-    def read(self, x: jax.Array, start: int, length: int) -> jax.Array:
-        return lax.slice_in_dim(x, start * self.unit, (start + length) * self.unit, axis=self.axis)
+    def read(self, x: jax.Array, start: int | jax.Array, length: int) -> jax.Array:
+        start, length = start * self.unit, length * self.unit
+        if isinstance(start, int):
+            return lax.slice_in_dim(x, start, start + length, axis=self.axis)
+        return lax.dynamic_slice_in_dim(x, start, length, axis=self.axis)
 
     def pad(self, x: jax.Array, before: int, after: int, value: float = 0) -> jax.Array:
         margins = [(0, 0, 0)] * x.ndim

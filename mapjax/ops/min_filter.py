@@ -1,5 +1,7 @@
 """The least and the largest value in a window around each pixel."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -139,11 +141,14 @@ def to_sources(
         padded, position = jax.lax.optimization_barrier(
             (along.pad(rows, after, before), along.pad(position, after, before))
         )
-        rows = jnp.zeros_like(rows)
-        for o in range(size):
+        read = functools.partial(along.read, length=length)
+
+        def add(o: jax.Array, total: jax.Array) -> jax.Array:
             # The window of pixel p - o + before has p at o.
-            value, at = (along.read(a, size - 1 - o, length) for a in (padded, position))
-            rows += jnp.where(at == o, value, 0)
+            value, at = (read(array, size - 1 - o) for array in (padded, position))  # noqa: B023
+            return total + jnp.where(at == o.astype(at.dtype), value, 0)
+
+        rows = jax.lax.fori_loop(0, size, add, jnp.zeros_like(rows), unroll=min(size, 16))
     return rows.reshape(cotangent.shape).astype(cotangent.dtype)
 
 

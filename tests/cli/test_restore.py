@@ -42,6 +42,13 @@ def test_a_folder_is_restored(run, photos, weights, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
 
 
+def test_haze_is_taken_out_without_weights(photos, tmp_path, capsys):
+    arguments = ["--output", str(tmp_path / "out"), "--model", "dark-channel"]
+    assert main(["restore", str(photos / "a.png"), *arguments]) == 0
+    expected = restore(np.asarray(Image.open(photos / "a.png")), model="dark-channel")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
+
+
 def test_compare_writes_before_and_after(run, photos, tmp_path):
     assert run(photos / "a.png", "--compare")[0] == 0
     out = tmp_path / "out"
