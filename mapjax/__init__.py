@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mapjax.op.check import check as check
     from mapjax.restore import restore as restore
     from mapjax.targets import compile_for as compile_for
+    from mapjax.view import compare as compare
     from mapjax.view import describe as describe
     from mapjax.view import graph as graph
     from mapjax.view import inventory as inventory
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 _PACKAGES = frozenset({"data", "models", "nn", "op", "ops", "restore", "targets", "train", "view"})
 _FUNCTIONS = {
     "check": "mapjax.op.check",
+    "compare": "mapjax.view",
     "compile_for": "mapjax.targets",
     "describe": "mapjax.view",
     "graph": "mapjax.view",

@@ -1,5 +1,7 @@
 """Seeing: what a computation consists of, what an array is."""
 
+from mapjax.view.compare import Comparison as Comparison
+from mapjax.view.compare import compare as compare
 from mapjax.view.describe import describe as describe
 from mapjax.view.graph import Graph as Graph
 from mapjax.view.graph import graph as graph
