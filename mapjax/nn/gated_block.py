@@ -5,6 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from mapjax.nn.affine import Conv2d, Dense
+from mapjax.nn.norms import RMSNorm
 
 
 class GatedBlock(nnx.Module):
@@ -42,8 +43,7 @@ class GatedBlock(nnx.Module):
             raise ValueError(f"GatedBlock: {channels=} must be a multiple of {partial=}")
         self.mixed = channels // partial
         kinds = dict(dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-        # Statistics in float32, whatever the activations are.
-        self.norm = nnx.RMSNorm(channels, dtype=jnp.float32, param_dtype=param_dtype, rngs=rngs)
+        self.norm = RMSNorm(channels, **kinds)
         self.exchange = Conv2d(self.mixed, self.mixed, (3, 3), **kinds)
         self.expand = Dense(channels, 2 * channels, **kinds)
         # Branches that start small: the network begins as a short one.
@@ -57,7 +57,7 @@ class GatedBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "*batch height width channels"]
     ) -> Float[Array, "*batch height width channels"]:
-        normal = self.norm(x.astype(jnp.float32)).astype(x.dtype)
+        normal = self.norm(x)
         mixed, rest = normal[..., : self.mixed], normal[..., self.mixed :]
         mixed = jnp.concatenate([self.exchange(mixed), rest], axis=-1)
         a, b = jnp.split(self.expand(mixed), 2, axis=-1)
