@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from mapjax.op import op
-from mapjax_kernels.attention import blockwise
+from mapjax_kernels.attention import blockwise, libraries
 
 
 @op(
@@ -161,3 +161,19 @@ attention.kernel(
     saves=blockwise.forward_saving,
     fits=blockwise.fits,
 )(blockwise.forward)
+# By its own account in the schedule of the compiler, see kernels/README.md.
+attention.kernel(
+    "tpu",
+    name="splash",
+    gradient=libraries.splash_gradient,
+    fits=libraries.splash_fits,
+    partition=True,
+)(libraries.splash)
+# Whether there is a cuDNN that takes the call is known when the program runs, not while tracing.
+attention.kernel(
+    "cuda",
+    name="cudnn",
+    gradient=libraries.cudnn_gradient,
+    fits=libraries.cudnn_fits,
+    automatic=False,
+)(libraries.cudnn)
