@@ -15,3 +15,5 @@ from mapjax.models.glance import Glance as Glance
 from mapjax.models.mlp import MLP as MLP
 from mapjax.models.rainhaze import Coefficients as Coefficients
 from mapjax.models.rainhaze import RainHaze as RainHaze
+from mapjax.models.transformer import TransformerBlock as TransformerBlock
+from mapjax.models.transformer import VisionTransformer as VisionTransformer

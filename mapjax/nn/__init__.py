@@ -4,6 +4,9 @@ from mapjax.nn.affine import Conv2d as Conv2d
 from mapjax.nn.affine import Dense as Dense
 from mapjax.nn.affine import DepthwiseConv2d as DepthwiseConv2d
 from mapjax.nn.affine import DepthwiseGate as DepthwiseGate
+from mapjax.nn.attention import ChannelAttention as ChannelAttention
+from mapjax.nn.attention import MultiHeadAttention as MultiHeadAttention
+from mapjax.nn.attention import WindowAttention as WindowAttention
 from mapjax.nn.gated_block import GatedBlock as GatedBlock
 from mapjax.nn.norms import GroupNorm as GroupNorm
 from mapjax.nn.norms import LayerNorm as LayerNorm
