@@ -161,7 +161,7 @@ attention.kernel(
     saves=blockwise.forward_saving,
     fits=blockwise.fits,
 )(blockwise.forward)
-# By its own account in the schedule of the compiler, see kernels/README.md.
+# Default by the compiler's schedule, which kernels/README.md holds against the blockwise form.
 attention.kernel(
     "tpu",
     name="splash",
