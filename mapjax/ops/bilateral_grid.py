@@ -1,5 +1,8 @@
 """A coarse grid read at every pixel of a picture."""
 
+import functools
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,7 +107,9 @@ def _gather(pixels: jax.Array, axis: int, cells: int, stride: int) -> jax.Array:
     pixels = jnp.pad(pixels, [(0, 0)] * (pixels.ndim - 1) + [(0, beyond)])
     phases = pixels.reshape(*pixels.shape[:-1], cells, stride)
     before, own, after = (
-        sum(share[i].astype(pixels.dtype) * phases[..., i] for i in range(stride))
+        functools.reduce(
+            operator.add, (share[i].astype(pixels.dtype) * phases[..., i] for i in range(stride))
+        )
         for share in _shares(stride)
     )
     # What would go to a cell beyond an edge goes to that at the edge.
