@@ -106,7 +106,7 @@ def test_the_penalty_of_a_flat_critic_has_a_gradient():
         x = jnp.ones((3, 2))
         return gradient_penalty(jax.random.key(0), lambda x: slope * x.sum(1), x, x)
 
-    value, gradient = jax.value_and_grad(penalty)(0.0)
+    value, gradient = jax.jit(jax.value_and_grad(penalty))(0.0)
     assert value == 1
     assert gradient == 0
 
@@ -127,14 +127,12 @@ class Discriminator(nnx.Module):
         return self.dense(jax.nn.silu(self.norm(self.conv(x))).mean((1, 2)))
 
 
-@pytest.mark.parametrize("kind", ["r1", "gradient penalty"])
-def test_second_derivatives_through_our_layers_equal_those_of_flax(kind):
+def test_second_derivatives_through_our_layers_equal_those_of_flax():
     real, fake = jax.random.normal(jax.random.key(0), (2, 2, 5, 4, 3))
 
     def penalty(model):
-        if kind == "r1":
-            return r1_penalty(model, real)
-        return gradient_penalty(jax.random.key(1), model, real, fake)
+        between = gradient_penalty(jax.random.key(1), model, real, fake)
+        return r1_penalty(model, real) + between
 
     found = []
     for layers in [(nn.Conv2d, nn.GroupNorm, nn.Dense), (nnx.Conv, nnx.GroupNorm, nnx.Linear)]:
