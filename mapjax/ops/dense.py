@@ -23,7 +23,8 @@ def dense(
     batch axes, for which XLA on CPUs first copies the transposed cotangent and then multiplies in
     an order that its matrix product is slow at. The rule asks for `x^T cotangent` over one axis,
     which gives the same numbers faster. Of an activation it keeps one array: the result where that
-    tells the slope, which the next layer keeps anyway, and otherwise what is activated.
+    tells the slope, which the next layer keeps anyway, and otherwise what is activated. XLA finds
+    as much by itself where both passes are one program: there it costs the same without the rule.
 
     Args:
       x: features last.
