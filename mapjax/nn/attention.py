@@ -8,7 +8,9 @@ from flax.typing import Dtype, Initializer
 from jaxtyping import Array, Bool, Float, Int
 
 from mapjax.nn.affine import Dense, DepthwiseConv2d
-from mapjax.ops import attention, channel_attention, window_attention
+from mapjax.ops.attention import attention
+from mapjax.ops.channel_attention import channel_attention
+from mapjax.ops.window_attention import window_attention
 
 _OTHERS = ("dropout_rate", "attention_fn", "decode", "broadcast_dropout", "deterministic")
 
