@@ -5,10 +5,13 @@ import io
 import itertools
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+
+from mapjax._files import replacing
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -30,11 +33,11 @@ class Comparison:
         return np.concatenate([self.before, line, self.after], axis=1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write both side by side, in the format of the suffix."""
-        from mapjax.restore.photo import Photo
-        from mapjax.restore.writing import write_photo
+        """Write both side by side, as PNG; the file appears whole or not at all."""
+        from PIL import Image
 
-        write_photo(path, Photo(self.side_by_side))
+        with replacing(Path(path)) as file:
+            Image.fromarray(self.side_by_side).save(file, "PNG")
 
     def __str__(self) -> str:
         height, width = self.before.shape[:2]
