@@ -115,7 +115,7 @@ class Operation(Generic[P, R]):
         """The operation that a call is of, with the arrays that it gives, and its options."""
         if not self.signature.optional:
             return self, args, kwargs
-        arrays, options = self.signature.bind(args, kwargs)
+        arrays, options = self.signature.order(args, kwargs)
         pairs = zip(self.signature.arrays, arrays, strict=True)
         left_out = frozenset(spec.name for spec, array in pairs if array is None)
         if not left_out:

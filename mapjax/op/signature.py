@@ -181,8 +181,8 @@ class Signature:
         """Whether there is an array that a call may leave out."""
         return any(spec.optional for spec in self.arrays)
 
-    def bind(self, args: tuple, options: dict[str, Any]) -> tuple[tuple, dict]:
-        """Arrays in order, None for one that is left out, and all static options."""
+    def order(self, args: tuple, options: dict[str, Any]) -> tuple[tuple, dict]:
+        """The values for the arrays, as they are and in order, and the given static options."""
         if len(args) != len(self.arrays) or not options.keys() <= self.statics.keys():
             try:
                 bound = self.python.bind(*args, **options)
@@ -191,6 +191,11 @@ class Signature:
             bound.apply_defaults()
             args = bound.args
             options = bound.kwargs
+        return args, options
+
+    def bind(self, args: tuple, options: dict[str, Any]) -> tuple[tuple, dict]:
+        """Arrays in order, None for one that is left out, and all static options."""
+        args, options = self.order(args, options)
         static = {}
         for name, parameter in self.statics.items():
             value = options.get(name, parameter.default)

@@ -76,6 +76,8 @@ def test_explain_and_card_know_what_is_left_out():
     table = str(scaled.explain(X, gain=GAIN))
     assert "takes no gain" in table
     assert "scaled(x, gain, *, power=2)" in table
+    shapes = (jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (X, GAIN))
+    assert str(scaled.explain(next(shapes), gain=next(shapes))) == table
     assert "scaled(x, bias=None, gain=None, keep=None, *, power=2)" in str(scaled.card())
     assert "array, may be left out" in str(scaled.card())
 

@@ -1,0 +1,235 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/mapjax/mapjax/blob/main/notebooks/06_rain_and_haze.ipynb)
+#
+# # 6. Rain and haze at once
+#
+# Rain falls inside of the haze, so the two belong together:
+#
+# `observed = clip((clean + rain) * t + airlight * (1 - t))`
+#
+# `t` is the transmission, the part of the light that comes through. Most systems take rain out with
+# one model and haze with another. Here one operation, `derain_dehaze`, does both in one pass over
+# the picture, and a small network predicts what it needs.
+
+# %%
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("mapjax") is None:  # on Colab; its own JAX stays as it is
+    source = "mapjax[notebooks] @ git+https://github.com/mapjax/mapjax"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import optax
+from flax import nnx
+from skimage import data
+
+import mapjax as mj
+
+SMOKE = os.environ.get("MAPJAX_SMOKE") == "1"  # a quick run, for tests
+print("JAX", jax.__version__, "on", jax.devices()[0].device_kind)
+
+
+def show(size=3.0, **pictures):
+    figure, axes = plt.subplots(1, len(pictures), figsize=(size * len(pictures), size + 0.3))
+    for axis, (title, picture) in zip(np.ravel(axes), pictures.items(), strict=True):
+        picture = np.asarray(picture, np.float32)
+        image = axis.imshow(np.clip(picture, 0, 1) if picture.ndim == 3 else picture)
+        if picture.ndim == 2:
+            figure.colorbar(image, ax=axis, fraction=0.046)
+        axis.set(title=title.replace("_", " "), xticks=[], yticks=[])
+    plt.tight_layout()
+    plt.show()
+
+
+# %% [markdown]
+# ## The weather, rendered
+#
+# Clean pictures with weather are made, not found: `mj.data.render` draws a depth, a density of haze
+# and streaks of rain, and returns all the parts. On an accelerator it runs there, in the training
+# step.
+
+# %%
+clean = jnp.asarray(data.astronaut()[:384, 40:424] / 255, jnp.float32)[None]
+always_both = mj.data.RenderSettings(rain_only=0.0, haze_only=0.0, rain_and_haze=1.0)
+made = mj.data.render(jax.random.key(1), clean, settings=always_both)
+show(
+    clean=clean[0],
+    rain=jnp.clip(made.rain[0] + 0.2, 0, 1),
+    transmission=made.transmission[0, ..., 0],
+    observed=made.observed[0],
+)
+
+# %% [markdown]
+# ## The picture, restored
+#
+# The weights come with the package. Drag the slider.
+
+# %%
+observed = made.observed[0]
+restored = mj.restore(observed)
+
+
+def psnr(a, b):
+    return float(-10 * jnp.log10(jnp.mean((jnp.clip(a, 0, 1) - b) ** 2)))
+
+
+print(
+    f"PSNR: observed {psnr(observed, clean[0]):.1f} dB, restored {psnr(restored, clean[0]):.1f} dB"
+)
+mj.compare(observed, restored, labels=("rain and haze", "restored"))
+
+# %% [markdown]
+# ## What the network says
+#
+# It works on cells of 4x4 pixels, where arithmetic is cheap, and predicts for each cell
+#
+# - **filter logits**, one for each of 33 taps, and a **slope**: a pixel that is brighter than its
+#   neighbours, as a streak is, gets less weight;
+# - the **transmission**;
+#
+# and one **airlight** a picture. A small residual is added at the end.
+
+# %%
+model = mj.models.load("rainhaze-s")
+said = model.predict(observed[None])
+print("airlight predicted", said.airlight[0].round(2), "and rendered", made.airlight[0].round(2))
+
+weights = jax.nn.softmax(said.filter_logits[0], axis=0)
+centre = model.offsets.index((0, 0))
+show(
+    weight_of_the_centre=weights[centre],
+    slope=said.luma_slope[0],
+    transmission_predicted=jax.nn.sigmoid(said.transmission_logit[0]),
+    transmission_rendered=made.transmission[0, ..., 0],
+)
+
+# %% [markdown]
+# Each half of the operation alone: with one tap it only takes the haze out, with full transmission
+# only the rain.
+
+# %%
+options = dict(stride=model.config.stride)
+shape = said.filter_logits.shape
+only_haze = mj.ops.derain_dehaze(
+    observed[None],
+    jnp.zeros((1, 1, *shape[2:])),
+    *said[1:4],
+    offsets=((0, 0),),
+    **options,
+)
+only_rain = mj.ops.derain_dehaze(
+    observed[None],
+    said.filter_logits,
+    said.luma_slope,
+    jnp.full_like(said.transmission_logit, 20.0),
+    said.airlight,
+    offsets=model.offsets,
+    **options,
+)
+detail = np.s_[60:260, 100:300]
+show(
+    observed=observed[detail],
+    only_rain_out=only_rain[0][detail],
+    only_haze_out=only_haze[0][detail],
+    both=restored[detail],
+)
+
+# %% [markdown]
+# ## Your own photo
+#
+# On Colab, upload one; elsewhere, set `PHOTO` to a file.
+
+# %%
+PHOTO = os.environ.get("MAPJAX_PHOTO")
+if PHOTO is None and "google.colab" in sys.modules:
+    from google.colab import files
+
+    PHOTO = next(iter(files.upload()), None)
+if PHOTO is None:
+    photo = mj.data.render(
+        jax.random.key(9),
+        jnp.asarray(data.coffee()[8:392, 108:492] / 255, jnp.float32)[None],
+        settings=always_both,
+    ).observed[0]
+else:
+    photo = jnp.asarray(plt.imread(PHOTO)[..., :3])
+    photo = photo / 255 if photo.dtype == jnp.uint8 else photo
+mj.compare(photo, mj.restore(photo), labels=("as it was", "restored"))
+
+# %% [markdown]
+# ## Fine-tuned on your own pictures
+#
+# The model is a Flax module: its training is a loss, a gradient and Optax. Here it learns from two
+# photos. The weather is rendered anew in each step, so it never sees the same picture twice.
+
+# %%
+size = 64 if SMOKE else 128
+photos = jnp.stack(
+    [
+        jax.image.resize(jnp.asarray(image / 255, jnp.float32), (256, 256, 3), "linear")
+        for image in (data.coffee(), data.chelsea())
+    ]
+)
+
+
+def batch(key):
+    of_place, of_weather = jax.random.split(key)
+    top, left = jax.random.randint(of_place, (2,), 0, 256 - size)
+    patches = jax.lax.dynamic_slice(photos, (0, top, left, 0), (len(photos), size, size, 3))
+    return mj.data.render(of_weather, patches, settings=always_both)
+
+
+@nnx.jit
+def step(model, optimizer, key):
+    pictures = batch(key)
+
+    def loss(model):
+        return mj.ops.charbonnier(model(pictures.observed), pictures.clean)
+
+    value, gradient = nnx.value_and_grad(loss)(model)
+    optimizer.update(model, gradient)
+    return value
+
+
+optimizer = nnx.Optimizer(model, optax.adam(1e-4), wrt=nnx.Param)
+keys = jax.random.split(jax.random.key(0), 4 if SMOKE else 60)
+losses = [float(step(model, optimizer, key)) for key in keys]
+
+figure, axis = plt.subplots(figsize=(6, 3))
+axis.plot(losses, alpha=0.4, label="each step")
+axis.plot(np.convolve(losses, np.ones(4) / 4, "valid"), label="mean of 4")
+axis.set(xlabel="step", ylabel="Charbonnier loss", title="Fine-tuning")
+axis.legend()
+plt.show()
+
+# %% [markdown]
+# For real training there is one command, `mapjax train`, with checkpoints, validation and settings
+# in one file. Its step is the one above, with more care.
+#
+# ## On every core
+#
+# The batch is split over all devices, the model is on each of them; JAX adds the sums. A Colab TPU
+# has several cores, this machine may have one device: the program is the same.
+
+# %%
+mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+count = 2 * jax.device_count()
+pictures = jax.device_put(jnp.repeat(photos[:1, :size, :size], count, axis=0), split)
+restored = nnx.jit(lambda model, pictures: model(pictures))(model, pictures)
+print(f"{count} pictures on {jax.device_count()} devices:", restored.sharding)
