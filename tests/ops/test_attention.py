@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import mapjax as mj
 from mapjax.ops import attention
 
 ARRAYS = ("bias", "mask", "query_segments", "key_segments")
@@ -117,9 +116,3 @@ def test_mistakes_are_named():
         attention(q, q, q, key_segments=jnp.ones((2, 5), int))
     with pytest.raises(ValueError, match="min\\(window\\) >= 0"):
         attention(q, q, q, window=(-1, 0))
-
-
-def test_checks():
-    mj.check(attention, quick=True).raise_if_failed()
-    options = [dict(causal=True), dict(window=(1, 2)), dict(causal=True, scale=0.2)]
-    mj.check(attention.without(*ARRAYS), options=options, quick=True).raise_if_failed()

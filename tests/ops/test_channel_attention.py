@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import mapjax as mj
 from mapjax.ops import channel_attention
 
 
@@ -48,7 +47,3 @@ def test_gradient_at_the_edges(scale):
         assert np.isfinite(found).all()
         largest = float(jnp.max(jnp.abs(expected)))
         np.testing.assert_allclose(found, expected, atol=1e-5 * largest)
-
-
-def test_checks():
-    mj.check(channel_attention, quick=True).raise_if_failed()

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import mapjax as mj
 from mapjax.ops import window_attention
 from mapjax_kernels.window_attention import chunked
 
@@ -78,8 +77,3 @@ def test_mistakes_are_named():
         window_attention(q, q, q, window=(4, 4), shift=(4, 0))
     with pytest.raises(ValueError, match=r"bias_height == 2 \* window\[0\] - 1"):
         window_attention(q, q, q, jnp.ones((4, 7, 1)), window=(4, 4))
-
-
-def test_checks():
-    options = [dict(window=(2, 2), shift=(1, 1))]
-    mj.check(window_attention, options=options, quick=True).raise_if_failed()
