@@ -1,5 +1,6 @@
 """Settings that hold for every test, and where the tests find pictures that are not shipped."""
 
+import collections
 import os
 from pathlib import Path
 
@@ -21,6 +22,22 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 4)
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+# Of every parametrised test, and of the catalogues: what is beyond is marked as breadth.
+FIRST_CASES, FIRST_OF_CATALOGUE = 3, 12
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    seen: collections.Counter = collections.Counter()
+    for item in items:
+        test = item.path, getattr(item, "originalname", item.name)
+        seen[test] += 1
+        if seen[test] > (
+            FIRST_OF_CATALOGUE if item.path.parent.name == "catalogue" else FIRST_CASES
+        ):
+            item.add_marker(pytest.mark.breadth)
 
 
 def pytest_report_header() -> str:

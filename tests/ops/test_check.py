@@ -54,9 +54,6 @@ OPTIONS = {
 }
 
 
-# The tests of an operation hold it against independent sources on every version of JAX; the check,
-# which compiles dozens of programs for each, runs on one.
-@pytest.mark.breadth
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_the_check_passes(name):
     options = OPTIONS.get(name, {})
@@ -66,7 +63,6 @@ def test_the_check_passes(name):
     assert {"value", "gradient", "second derivative", "lowering for tpu"} <= checks
 
 
-@pytest.mark.breadth
 def test_the_check_passes_without_optional_arrays():
     alone = ops.attention.without("bias", "mask", "query_segments", "key_segments")
     options = [dict(causal=True), dict(window=(1, 2)), dict(causal=True, scale=0.2)]
