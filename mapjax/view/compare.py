@@ -71,8 +71,8 @@ def compare(
     """Two pictures of one size, to be looked at: a slider in a notebook, a line of text elsewhere.
 
     Args:
-      before, after: `(height, width, 3)`, or grey `(height, width)`, of JAX or NumPy; uint8, or float
-        in [0, 1], where what lies beyond is cut off.
+      before, after: `(height, width, 3)`, or grey `(height, width)`, of JAX or NumPy: uint8, or
+        float in [0, 1], where what lies beyond is cut off.
       labels: what the two are called.
 
     Returns:
