@@ -74,6 +74,7 @@ def sizes(target: str, function: Callable, arrays: list) -> tuple[int, int, int]
         memory = mj.compile_for(target, function, *arrays).memory
         return memory.arguments, memory.outputs, memory.temporaries
     memory = jax.jit(function).lower(*arrays).compile().memory_analysis()
+    assert memory is not None
     return (
         memory.argument_size_in_bytes,
         memory.output_size_in_bytes,
