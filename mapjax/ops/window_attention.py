@@ -106,5 +106,4 @@ def _to_picture(
     return jnp.roll(jnp.swapaxes(x, -5, -4).reshape(shape), shift, (-4, -3))
 
 
-window_attention.gradient(chunked.gradient)
-window_attention.kernel(name="chunked")(chunked.forward)
+window_attention.kernel(name="chunked", gradient=chunked.gradient)(chunked.forward)

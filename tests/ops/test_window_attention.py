@@ -44,7 +44,7 @@ def test_equals_one_pixel_at_a_time(kernel, shift):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_several_chunks_have_the_gradient_of_the_plain_form(monkeypatch, dtype):
     monkeypatch.setattr(chunked, "ENTRIES", 1)  # a row of windows at a time
-    size = (2, 6, 6, 1, 2)
+    size = (2, 9, 6, 1, 2)
     arrays = draw(size, size, size, (5, 3, 1), dtype=dtype)
     options = dict(window=(3, 2), shift=(2, 1), scale=1.5)
 

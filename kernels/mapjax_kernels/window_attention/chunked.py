@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mapjax_kernels.window_attention.grid import Grid
+
 ENTRIES = 2**22  # logits of a chunk: fewer, and what starts and ends it weighs more
 
 
@@ -32,17 +34,17 @@ def forward(
     scale: float | None,
 ) -> jax.Array:
     """The result; arguments and meaning as in `mapjax.ops.window_attention`."""
-    grid = _Grid.of(q, window, shift, scale)
-    spread = grid.spread(bias)
+    inner = _Attention.of(q, window, scale)
+    spread = inner.spread(bias)
 
-    def chunk(state: None, part: tuple) -> tuple[None, jax.Array]:
-        query, key, value = map(grid.windows, part[:3])
-        weights = grid.weights(query, key, spread, part[3])
-        result = grid.dot("whqk,whkd->whqd", weights, value)
-        return state, grid.rows(result.astype(q.dtype))
+    def chunk(state: None, windows: list, parts: jax.Array | None) -> tuple[None, list]:
+        query, key, value = windows
+        weights = inner.weights(query, key, spread, parts)
+        return state, [inner.dot("whqk,whkd->whqd", weights, value).astype(q.dtype)]
 
-    _, result = lax.scan(chunk, None, (*map(grid.chunks, (q, k, v)), grid.segments()))
-    return grid.picture(result, q.shape[:-1])
+    like = jax.ShapeDtypeStruct(v.shape, q.dtype)
+    _, (result,) = _grid(q, window, shift).sweep(chunk, None, (q, k, v), (like,))
+    return result
 
 
 def gradient(
@@ -57,73 +59,46 @@ def gradient(
     scale: float | None,
 ) -> tuple[jax.Array | None, ...]:
     """The cotangents of the arrays."""
-    grid = _Grid.of(q, window, shift, scale)
-    if bias is None:
-        spread, pull = None, None
-    else:
-        spread, pull = jax.vjp(grid.spread, bias)
+    inner = _Attention.of(q, window, scale)
+    spread, pull = (None, None) if bias is None else jax.vjp(inner.spread, bias)
 
-    def chunk(d_spread: jax.Array | None, part: tuple) -> tuple[Any, tuple]:
-        query, key, value, up = map(grid.windows, part[:4])
-        weights = grid.weights(query, key, spread, part[4])
-        d_value = grid.dot("whqk,whqd->whkd", weights, up)
-        d_weights = grid.dot("whqd,whkd->whqk", up, value)
-        inner = jnp.sum(weights * d_weights, axis=-1, keepdims=True)
-        d_logits = weights * (d_weights - inner)
+    def chunk(d_spread: jax.Array | None, windows: list, parts: jax.Array | None) -> tuple:
+        query, key, value, up = windows
+        weights = inner.weights(query, key, spread, parts)
+        d_value = inner.dot("whqk,whqd->whkd", weights, up)
+        d_weights = inner.dot("whqd,whkd->whqk", up, value)
+        mean = jnp.sum(weights * d_weights, axis=-1, keepdims=True)
+        d_logits = weights * (d_weights - mean)
         if d_spread is not None:
             d_spread += jnp.sum(d_logits, axis=0)
-        d_query = grid.dot("whqk,whkd->whqd", d_logits, key) * grid.scale
-        d_key = grid.dot("whqk,whqd->whkd", d_logits, query) * grid.scale
+        d_query = inner.dot("whqk,whkd->whqd", d_logits, key) * inner.scale
+        d_key = inner.dot("whqk,whqd->whkd", d_logits, query) * inner.scale
         pairs = zip((q, k, v), (d_query, d_key, d_value), strict=True)
-        return d_spread, tuple(grid.rows(d.astype(x.dtype)) for x, d in pairs)
+        return d_spread, [d.astype(x.dtype) for x, d in pairs]
 
     initial = None if spread is None else jnp.zeros_like(spread)
-    parts = *map(grid.chunks, (q, k, v, cotangent)), grid.segments()
-    d_spread, found = lax.scan(chunk, initial, parts)
-    found = [grid.picture(d, x.shape[:-1]) for x, d in zip((q, k, v), found, strict=True)]
+    d_spread, found = _grid(q, window, shift).sweep(chunk, initial, (q, k, v, cotangent), (q, k, v))
     return *found, None if pull is None else pull(d_spread)[0]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Grid:
-    """How a picture is divided into windows, and the windows into chunks."""
+def _grid(q: jax.Array, window: tuple[int, int], shift: tuple[int, int]) -> Grid:
+    *batch, height, width, heads, _ = q.shape
+    most = ENTRIES // max(1, heads * math.prod(window) ** 2)
+    return Grid(math.prod(batch), (height, width), window, shift, most)
 
-    batch: int
-    rows_of_windows: int
-    columns_of_windows: int
+
+@dataclasses.dataclass(frozen=True)
+class _Attention:
+    """Attention inside windows; arrays are (windows, heads, tokens, d)."""
+
     window: tuple[int, int]
-    shift: tuple[int, int]
-    heads: int
     scale: float
-    dtype: Any
+    dtype: Any  # of logits and sums
 
     @classmethod
-    def of(
-        cls, q: jax.Array, window: tuple[int, int], shift: tuple[int, int], scale: float | None
-    ) -> _Grid:
-        *batch, height, width, heads, head_dim = q.shape
-        return cls(
-            batch=math.prod(batch),
-            rows_of_windows=height // window[0],
-            columns_of_windows=width // window[1],
-            window=window,
-            shift=shift,
-            heads=heads,
-            scale=1 / math.sqrt(max(1, head_dim)) if scale is None else scale,
-            dtype=jnp.float64 if q.dtype == jnp.float64 else jnp.float32,
-        )
-
-    @property
-    def tokens(self) -> int:
-        return math.prod(self.window)
-
-    @property
-    def rows_of_chunk(self) -> int:
-        """Rows of windows: as many as divide all of them and are not too many logits."""
-        total = self.batch * self.rows_of_windows
-        row = self.columns_of_windows * self.heads * self.tokens**2
-        most = min(max(1, ENTRIES // max(1, row)), max(1, total))
-        return next(rows for rows in range(most, 0, -1) if total % rows == 0)
+    def of(cls, q: jax.Array, window: tuple[int, int], scale: float | None) -> _Attention:
+        scale = 1 / math.sqrt(max(1, q.shape[-1])) if scale is None else scale
+        return cls(window, scale, jnp.float64 if q.dtype == jnp.float64 else jnp.float32)
 
     def spread(self, bias: jax.Array | None) -> jax.Array | None:
         """A table (rows, columns, heads) by relative position, for every pair: (heads, q, k)."""
@@ -133,62 +108,18 @@ class _Grid:
         spread = jnp.einsum(
             "qka,lmb,abh->hqlkm", rows, columns, bias.astype(self.dtype), precision="highest"
         )
-        return spread.reshape(self.heads, self.tokens, self.tokens)
-
-    def segments(self) -> jax.Array | None:
-        """For each chunk, window and token the part of the picture that it is from.
-
-        Windows that are shifted over an edge hold what is at the opposite edge, too.
-        """
-        if self.shift == (0, 0):
-            return None
-        counts = self.rows_of_windows, self.columns_of_windows
-        rows, columns = map(_parts, counts, self.window, self.shift)
-        parts = 2 * rows[:, None, :, None] + columns[None, :, None, :]
-        parts = np.broadcast_to(parts, (self.batch, *parts.shape))
-        chunks = self.batch * self.rows_of_windows // self.rows_of_chunk
-        windows = self.rows_of_chunk * self.columns_of_windows
-        return jnp.asarray(parts.reshape(chunks, windows, self.tokens))
-
-    def chunks(self, x: jax.Array) -> jax.Array:
-        """(*batch, height, width, heads, d) to (chunks, rows of a chunk, row, width, heads, d)."""
-        x = _roll(x, -self.shift[0], -4)
-        size = (self.rows_of_chunk, self.window[0], *x.shape[-3:])
-        chunks = self.batch * self.rows_of_windows // self.rows_of_chunk
-        return x.reshape(chunks, *size)
-
-    def picture(self, x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        return _roll(x.reshape(*shape, x.shape[-1]), self.shift[0], -4)
-
-    def windows(self, x: jax.Array) -> jax.Array:
-        """One chunk to (windows, heads, tokens, d)."""
-        x = _roll(x, -self.shift[1], -3)  # along the rows where they are in the cache
-        rows, height, width = x.shape[:3]
-        columns = self.columns_of_windows
-        x = x.reshape(rows, height, columns, width // max(1, columns), *x.shape[3:])
-        x = jnp.transpose(x, (0, 2, 4, 1, 3, 5))
-        return x.reshape(rows * columns, self.heads, self.tokens, x.shape[-1])
-
-    def rows(self, x: jax.Array) -> jax.Array:
-        """(windows, heads, tokens, d) to the rows of one chunk."""
-        rows, columns = self.rows_of_chunk, self.columns_of_windows
-        x = x.reshape(rows, columns, self.heads, *self.window, x.shape[-1])
-        x = jnp.transpose(x, (0, 3, 1, 4, 2, 5))
-        x = x.reshape(rows, self.window[0], columns * self.window[1], self.heads, x.shape[-1])
-        return _roll(x, self.shift[1], -3)
+        tokens = math.prod(self.window)
+        return spread.reshape(bias.shape[-1], tokens, tokens)
 
     def weights(
-        self,
-        query: jax.Array,
-        key: jax.Array,
-        spread: jax.Array | None,
-        segments: jax.Array | None,
+        self, query: jax.Array, key: jax.Array, spread: jax.Array | None, parts: jax.Array | None
     ) -> jax.Array:
+        """Where there are `parts`, of those keys alone whose number is that of the query."""
         logits = self.dot("whqd,whkd->whqk", query, key) * self.scale
         if spread is not None:
             logits += jnp.expand_dims(spread, 0)
-        if segments is not None:
-            same = segments[:, None, :, None] == segments[:, None, None, :]
+        if parts is not None:
+            same = parts[:, None, :, None] == parts[:, None, None, :]
             logits = jnp.where(jnp.broadcast_to(same, logits.shape), logits, -jnp.inf)
         largest = lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
         weights = jnp.exp(logits - largest)
@@ -204,13 +135,3 @@ def _relative(size: int) -> np.ndarray:
     """(query, key, 2 size - 1): one where query - key + size - 1 is the last index."""
     distance = np.arange(size)[:, None] - np.arange(size)[None, :] + size - 1
     return np.eye(2 * size - 1, dtype=np.float32)[distance]
-
-
-def _parts(windows: int, size: int, shift: int) -> np.ndarray:
-    """(windows, size): 1 for what a shift over the edge brought from the other edge."""
-    index = np.arange(windows * size).reshape(windows, size)
-    return (index >= windows * size - shift).astype(np.int8)
-
-
-def _roll(x: jax.Array, shift: int, axis: int) -> jax.Array:
-    return jnp.roll(x, shift, axis) if shift else x
