@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?(\S+) \(.*\) -> .*\{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?(\S+) = (.*)$")
+_END = re.compile(r"^\}(, execution_thread=.*)?$")
 _ARRAY = re.compile(r"([a-z]+[0-9a-z]*)\[([0-9,]*)\](?:\{([^}]*)\})?")
 _TILE = re.compile(r"T\(([0-9,*]+)\)")
 _SPACE = re.compile(r"S\((\d+)\)")
@@ -113,12 +114,12 @@ class Program:
         self.entry = ""
         self.text = text
         current: Computation | None = None
-        for line in text.splitlines():
+        for line in _statements(text):
             if heading := _COMPUTATION.match(line):
                 current = self.computations[heading[2]] = Computation()
                 if heading[1]:
                     self.entry = heading[2]
-            elif line.startswith("}"):
+            elif _END.match(line):
                 current = None
             elif current is not None and (found := _INSTRUCTION.match(line)):
                 instruction = _instruction(found[2], found[3])
@@ -244,6 +245,24 @@ class Program:
         file = instruction.attribute(r'source_file="([^"]*)"')
         line = instruction.attribute(r"source_line=(\d+)")
         return f"{file}:{line}" if file else ""
+
+
+def _statements(text: str) -> Iterator[str]:
+    """The lines, but an instruction that is written over several as one.
+
+    The metadata of a Pallas kernel holds line breaks, and its last line begins with a brace.
+    """
+    instruction = ""
+    for line in text.splitlines():
+        starts = _INSTRUCTION.match(line) is not None
+        if instruction and not starts and not _END.match(line):
+            instruction += line
+            continue
+        if instruction:
+            yield instruction
+        instruction = line if starts else ""
+        if not starts:
+            yield line
 
 
 def _instruction(name: str, text: str) -> Instruction:

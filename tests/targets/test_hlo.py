@@ -71,6 +71,15 @@ def test_what_runs_and_how_often():
     assert calls == {"y": 1, "fusion.1": 1, "fusion.2": 1, "copy-start.1": 1, "negate.1": 7}
 
 
+def test_an_instruction_over_several_lines():
+    metadata = '"tpu_custom_call", frontend_attributes={kernel_metadata={\n"xprof": "{}"\n}}, '
+    program = Program(TEXT.replace('"tpu_custom_call", ', metadata))
+    found = [launch.instruction for launch in program.launches()]
+    assert [instruction.name for instruction in found] == list(launches()[1])
+    assert found[0].op_name == "jit(f)/blur/pallas_call"
+    assert program.source(found[0]) == "/src/blur.py:14"
+
+
 def test_bytes_are_those_of_tiles_in_the_memory_of_the_device():
     program, found = launches()
     # The result stays in VMEM; the argument is read in whole.
