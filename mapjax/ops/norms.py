@@ -83,8 +83,8 @@ def rms_norm(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> rms_norm(jnp.array([3.0, 4.0, 0.0, 0.0])).round(3).tolist()
-      [1.2, 1.6, 0.0, 0.0]
+      >>> rms_norm(jnp.array([2.0, 0.0, 0.0, 0.0])).round(3).tolist()
+      [2.0, 0.0, 0.0, 0.0]
 
     Source: Zhang and Sennrich, Root Mean Square Layer Normalization, NeurIPS 2019.
     """
