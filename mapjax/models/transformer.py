@@ -98,8 +98,8 @@ class VisionTransformer(nnx.Module):
         self.image_size, self.patch = tuple(image_size), patch
         self.embed = Dense(patch * patch * channels, features, **kinds)
         self.positions = nnx.Param(init(rngs.params(), (tokens, features), param_dtype))
-        self.blocks = nnx.List(
-            [
+        self.blocks = nnx.Sequential(
+            *[
                 TransformerBlock(features, num_heads, mlp_features=mlp_features, **kinds)
                 for _ in range(depth)
             ]
@@ -118,6 +118,5 @@ class VisionTransformer(nnx.Module):
         x = self.embed(space_to_depth(image, self.patch))
         x = x.reshape(x.shape[0], -1, x.shape[-1])
         x = x + jnp.expand_dims(self.positions[...].astype(x.dtype), 0)
-        for block in self.blocks:
-            x = block(x)
+        x = self.blocks(x)
         return self.head(jnp.mean(self.norm(x).astype(jnp.float32), axis=1))
