@@ -89,7 +89,8 @@ def test_the_mean_of_half_precision_is_added_in_float32():
 def test_large_windows_take_the_plain_form():
     x = jax.random.normal(jax.random.key(0), (1, 9, 9, 2))
     np.testing.assert_array_equal(max_pool(x, window_shape=9)[0, 0, 0], x.max((0, 1, 2)))
-    assert "made for 64" in str(max_pool.explain(x, window_shape=9, platform="cpu"))
+    rows = max_pool.explain(x, window_shape=9, platform="cpu")
+    assert any("made for 64" in row["why"] for row in rows)
 
 
 @pytest.mark.parametrize(
