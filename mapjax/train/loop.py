@@ -11,16 +11,14 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import numpy as np
 from flax import nnx
-from jaxtyping import UInt8
 
 import mapjax.models
 from mapjax._files import replacing
-from mapjax.data import load_depth_scenes, load_streaks
-from mapjax.data.pictures import Pictures, PictureSet, depth_set, load_pictures, prefetch
+from mapjax.data.pictures import prefetch
 from mapjax.models import RainHaze, RainHazeConfig
 from mapjax.train.checkpoint import Checkpoints
+from mapjax.train.data import TrainData, load_data
 from mapjax.train.errors import TrainingError
 from mapjax.train.log import Log
 from mapjax.train.objective import make_objective
@@ -41,43 +39,6 @@ from mapjax.train.validate import Validation
 # Steps that may be under way on the device before the host waits for the oldest one: the device
 # stays busy, and clock and signals are still looked at once a step.
 _IN_FLIGHT = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainData:
-    """What a run learns from and is measured on, in memory.
-
-    Args:
-        pictures: where training batches come from.
-        streaks: bank of rain streaks, or None.
-        validation: clean pictures, or None.
-    """
-
-    pictures: Pictures
-    streaks: UInt8[np.ndarray, "count height width"] | None = None
-    validation: PictureSet | None = None
-
-
-def load_data(settings: TrainSettings) -> TrainData:
-    """Read the folders that the settings name.
-
-    Raises:
-        OSError, ValueError: a folder is missing or empty, or a file in it cannot be read.
-        TrainingError: the settings name no pictures.
-    """
-    sets = [load_pictures(folder, long_side=settings.long_side) for folder in settings.clean]
-    if settings.depth_scenes is not None:
-        scenes = load_depth_scenes(settings.depth_scenes, settings.depth_scene_names or None)
-        sets.append(depth_set(scenes, weight=settings.depth_share if sets else None))
-    if not sets:
-        raise TrainingError(
-            "clean: no pictures to train on; name folders with --clean or --depth-scenes"
-        )
-    return TrainData(
-        pictures=Pictures(sets, seed=settings.seed, borrow=settings.depth_borrowed),
-        streaks=None if settings.streaks is None else load_streaks(settings.streaks),
-        validation=None if settings.validation is None else load_pictures(settings.validation),
-    )
 
 
 def train(
@@ -112,8 +73,8 @@ def train(
 
     def make_batch(step: int) -> Batch:
         batch, patch = settings.stage(step)
-        clean, depth = data.pictures.batch(step, batch=batch, patch=patch)
-        return Batch(clean, depth, streaks)
+        clean, depth, *photographed = data.pictures.batch(step, batch=batch, patch=patch)
+        return Batch(clean, depth, streaks, *photographed)
 
     with ExitStack() as stack:
         checkpoints = stack.enter_context(

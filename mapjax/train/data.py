@@ -1,0 +1,48 @@
+"""The pictures of a run: what its settings name, read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from mapjax.data import load_depth_scenes, load_streaks
+from mapjax.data.pictures import Pictures, PictureSet, depth_set, load_pictures
+from mapjax.train.errors import TrainingError
+from mapjax.train.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """What a run learns from and is measured on, in memory.
+
+    Args:
+        pictures: where training batches come from.
+        streaks: bank of rain streaks, or None.
+        validation: clean pictures, or None.
+    """
+
+    pictures: Pictures
+    streaks: UInt8[np.ndarray, "count height width"] | None = None
+    validation: PictureSet | None = None
+
+
+def load_data(settings: TrainSettings) -> TrainData:
+    """Read the folders that the settings name.
+
+    Raises:
+        OSError, ValueError: a folder is missing or empty, or a file in it cannot be read.
+        TrainingError: the settings name no pictures.
+    """
+    sets = [load_pictures(folder, long_side=settings.long_side) for folder in settings.clean]
+    if settings.depth_scenes is not None:
+        scenes = load_depth_scenes(settings.depth_scenes, settings.depth_scene_names or None)
+        sets.append(depth_set(scenes, weight=settings.depth_share if sets else None))
+    if not sets:
+        raise TrainingError(
+            "clean: no pictures to train on; name folders with --clean or --depth-scenes"
+        )
+    return TrainData(
+        pictures=Pictures(sets, seed=settings.seed, borrow=settings.depth_borrowed),
+        streaks=None if settings.streaks is None else load_streaks(settings.streaks),
+        validation=None if settings.validation is None else load_pictures(settings.validation),
+    )
