@@ -1,33 +1,31 @@
 """What a `RainHaze` network is trained for: the clean picture, and the weather in front of it."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from mapjax.data import Rendered
 from mapjax.models import Coefficients
 from mapjax.ops import charbonnier, fourier_l1, log_mse
 from mapjax.train.settings import TrainSettings
-from mapjax.train.step import Params
+from mapjax.train.step import Objective, Params
 
 Images = Float[Array, "batch height width channels"]
 
 
-def make_objective(
-    graph: nnx.GraphDef, settings: TrainSettings
-) -> Callable[[Params, Rendered], Float[Array, ""]]:
-    """The loss of a model's parameters on rendered pictures."""
+def make_objective(graph: nnx.GraphDef, settings: TrainSettings) -> Objective:
+    """The loss of a model's parameters on rendered pictures, and on pairs among them."""
 
-    def objective(params: Params, rendered: Rendered) -> Float[Array, ""]:
+    def objective(
+        params: Params, rendered: Rendered, paired: Bool[Array, " batch"] | None
+    ) -> Float[Array, ""]:
         model = nnx.merge(graph, params)
         predicted = model.predict(rendered.observed)
         restored = model.apply(rendered.observed, predicted)
         loss = restoration_loss(restored, rendered.clean, settings)
         if settings.transmission or settings.airlight:
-            loss = loss + physics_loss(predicted, rendered, settings)
+            loss = loss + physics_loss(predicted, rendered, settings, paired=paired)
         return loss
 
     return objective
@@ -46,13 +44,18 @@ def restoration_loss(restored: Images, target: Images, settings: TrainSettings) 
 
 
 def physics_loss(
-    predicted: Coefficients, rendered: Rendered, settings: TrainSettings
+    predicted: Coefficients,
+    rendered: Rendered,
+    settings: TrainSettings,
+    *,
+    paired: Bool[Array, " batch"] | None = None,
 ) -> Float[Array, ""]:
     """The weighted errors of the transmission and of the airlight against what was rendered.
 
     Rendered pictures come with both. Telling the network spares it from finding out through the
     restored picture, where the gradient vanishes as the veil gets thin or dense. The airlight
-    counts as far as there is a veil to see it by.
+    counts as far as there is a veil to see it by. Of pairs from a camera neither is known, and
+    their errors count as zero.
     """
     t = jax.nn.sigmoid(predicted.transmission_logit)
     (height, width), (rows, columns) = rendered.clean.shape[1:3], t.shape[1:]
@@ -61,6 +64,10 @@ def physics_loss(
     truth = jnp.pad(rendered.transmission[..., 0], beyond, mode="edge")
     truth = truth.reshape(-1, rows, stride, columns, stride).mean((2, 4))
     veil = 1 - truth.mean((1, 2))
-    airlight = jnp.mean(veil[:, None] * jnp.abs(predicted.airlight - rendered.airlight))
-    transmission = jnp.mean(jnp.abs(t - truth))
+    of_airlight = veil[:, None] * jnp.abs(predicted.airlight - rendered.airlight)
+    of_transmission = jnp.abs(t - truth)
+    if paired is not None:
+        of_airlight = jnp.where(paired[:, None], 0, of_airlight)
+        of_transmission = jnp.where(paired[:, None, None], 0, of_transmission)
+    airlight, transmission = jnp.mean(of_airlight), jnp.mean(of_transmission)
     return settings.transmission * transmission + settings.airlight * airlight

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Bool, Float, Int32, UInt8
 
-from mapjax.data import Rendered, render
+from mapjax.data import Rendered, RenderSettings, render
 from mapjax.train.settings import TrainSettings
 
 Params = dict[Any, Any]
+Objective = Callable[[Params, Rendered, Bool[Array, " batch"] | None], Float[Array, ""]]
 
 
 class TrainState(NamedTuple):
@@ -35,11 +36,17 @@ class Metrics(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Clean pictures, their relative depth (NaN where unknown), and the bank of streaks."""
+    """Clean pictures, their relative depth (NaN where unknown), and the bank of streaks.
+
+    Where `paired`, a sample is a pair from a camera: `observed` takes the place of the rendered
+    picture. All samples are pairs where `observed` comes without `paired`, and none without both.
+    """
 
     clean: UInt8[Array, "batch patch patch 3"]
     depth: Float[Array, "batch patch patch"]
     streaks: UInt8[Array, "count height width"] | None
+    observed: UInt8[Array, "batch patch patch 3"] | None = None
+    paired: Bool[Array, " batch"] | None = None
 
 
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Params]:
@@ -95,28 +102,44 @@ def init_state(params: Params, optimizer: optax.GradientTransformation) -> Train
     )
 
 
+def observe(
+    key: Array, batch: Batch, settings: RenderSettings
+) -> tuple[Rendered, Bool[Array, " batch"] | None]:
+    """What a network is shown of a batch, with what it is made of, and which samples are pairs.
+
+    Of a pair the clean and the observed picture are what they are; its rain, transmission and
+    airlight are those of a picture that nobody sees.
+    """
+    clean = batch.clean.astype(jnp.float32) / 255
+    rendered = render(key, clean, settings=settings, streaks=batch.streaks, depth=batch.depth)
+    if batch.observed is None:
+        return rendered, None
+    paired = jnp.ones(clean.shape[:1], bool) if batch.paired is None else batch.paired
+    of_pixels = paired[:, None, None, None]
+    observed = batch.observed.astype(jnp.float32) / 255
+    rendered = rendered._replace(
+        observed=jnp.where(of_pixels, observed, rendered.observed),
+        clean=jnp.where(of_pixels, clean, rendered.clean),
+    )
+    return rendered, paired
+
+
 def make_step(
-    objective: Callable[[Params, Rendered], Float[Array, ""]],
+    objective: Objective,
     optimizer: optax.GradientTransformation,
     settings: TrainSettings,
 ) -> Callable[[TrainState, Array, Batch], tuple[TrainState, Metrics]]:
     """Compile `step(state, key, batch) -> (state, metrics)`; the state passed in is donated.
 
     The step draws rain and haze over the clean batch, and moves the parameters down the gradient of
-    `objective(params, rendered)` and their average after them. Its randomness is
+    `objective(params, rendered, paired)` and their average after them. Its randomness is
     `fold_in(key, state.step)`, so it depends on its arguments alone. Nothing in it knows of
     devices: with a batch sharded over a mesh and a replicated state it is data parallel.
     """
 
     def step(state: TrainState, key: Array, batch: Batch) -> tuple[TrainState, Metrics]:
-        rendered = render(
-            jax.random.fold_in(key, state.step),
-            batch.clean.astype(jnp.float32) / 255,
-            settings=settings.render,
-            streaks=batch.streaks,
-            depth=batch.depth,
-        )
-        loss, gradient = jax.value_and_grad(objective)(state.params, rendered)
+        rendered, paired = observe(jax.random.fold_in(key, state.step), batch, settings.render)
+        loss, gradient = jax.value_and_grad(objective)(state.params, rendered, paired)
         updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         # Early averages forget fast, or the initial weights would linger for 1 / (1 - decay) steps.

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,3 +69,17 @@ def test_airlight_of_a_picture_without_haze_counts_for_nothing(weather, settings
     clear = rendered._replace(transmission=jnp.ones_like(rendered.transmission))
     chosen = settings(transmission=0.0, airlight=1.0)
     assert physics_loss(predicted, clear, chosen) == 0
+
+
+def test_weather_of_a_pair_is_not_asked_for(weather, settings):
+    predicted, rendered = weather
+    wrong = rendered._replace(
+        transmission=rendered.transmission - 0.1, airlight=rendered.airlight - 0.1
+    )
+    paired = jnp.array([True, False])
+    error = physics_loss(predicted, wrong, settings(), paired=paired)
+    alone = physics_loss(
+        *(jax.tree.map(lambda x: x[1:], part) for part in (predicted, wrong)), settings()
+    )
+    assert error == pytest.approx(float(alone) / 2, rel=1e-5)
+    assert physics_loss(predicted, wrong, settings(), paired=jnp.ones(2, bool)) == 0

@@ -6,7 +6,7 @@ import optax
 import pytest
 from flax import nnx
 
-from mapjax.data import Rendered
+from mapjax.data import Rendered, RenderSettings
 from mapjax.ops import charbonnier
 from mapjax.train import step as step_module
 from mapjax.train.step import (
@@ -58,7 +58,7 @@ def start(settings):
     graph, params = split(Affine())
     optimizer = make_optimizer(settings)
 
-    def objective(params, rendered):
+    def objective(params, rendered, paired):
         restored = nnx.merge(graph, params)(rendered.observed)
         return charbonnier(restored, rendered.clean)
 
@@ -123,6 +123,21 @@ def test_gradient_norm_is_reported_before_clipping(settings, batch):
     moments = optax.tree.get(state.optimizer, "mu")
     assert float(metrics.gradient_norm) > 0.01
     assert optax.tree.norm(moments) == pytest.approx((1 - 0.9) * 1e-3, rel=1e-3)
+
+
+def test_pairs_take_the_place_of_rendered_pictures(batch):
+    observed = 255 - batch.clean
+    rendered, _ = step_module.observe(jax.random.key(0), batch, RenderSettings())
+    pairs = batch._replace(observed=observed)
+    for paired in (None, np.array([False, True])):
+        made, which = step_module.observe(
+            jax.random.key(0), pairs._replace(paired=paired), RenderSettings()
+        )
+        expected = [True, True] if paired is None else paired.tolist()
+        assert which.tolist() == expected
+        for i, is_pair in enumerate(expected):
+            shown = observed[i] / np.float32(255) if is_pair else rendered.observed[i]
+            np.testing.assert_array_equal(made.observed[i], shown)
 
 
 def test_learning_rate_rises_then_falls(settings):
