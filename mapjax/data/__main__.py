@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
-from .pictures import list_pictures
+from .files import list_pictures
 from .sheet import sample_sheet
 from .streaks import load_streaks
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mapjax.data import load_depth_scenes, load_streaks
-from mapjax.data.pictures import Pictures, PictureSet, depth_set, load_pictures
+from mapjax.data.picture_set import PictureSet, depth_set, load_pictures
+from mapjax.data.pictures import Pictures
 from mapjax.train.errors import TrainingError
 from mapjax.train.settings import TrainSettings
 

@@ -48,7 +48,9 @@ class TrainSettings:
     long_side: int = 1000
     """Clean pictures with a longer side are shrunk to it, in pixels."""
     workers: int = max(1, (os.cpu_count() or 1) // 4)
-    """Threads that prepare batches."""
+    """Threads that prepare batches (in each process, where there are processes)."""
+    processes: int = 0
+    """Processes that prepare batches, by Grain, where threads are too slow; 0 for threads alone."""
 
     model: RainHazeConfig = field(default_factory=RainHazeConfig)
     """The network; its dtype is what it computes in, parameters and exports stay in float32."""
@@ -138,6 +140,8 @@ class TrainSettings:
         for name in ("long_side", "workers", "log_every", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be >= 1, got {getattr(self, name)}")
+        if self.processes < 0:
+            raise ValueError(f"processes: must be >= 0, got {self.processes}")
         for name in ("keep", "max_skipped"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be >= 1, got {getattr(self, name)}")
