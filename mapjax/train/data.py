@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mapjax.data import load_depth_scenes, load_streaks
+from mapjax.data.pairs import load_pairs
 from mapjax.data.picture_set import PictureSet, depth_set, load_pictures
 from mapjax.data.pictures import Pictures
 from mapjax.train.errors import TrainingError
@@ -14,7 +15,7 @@ from mapjax.train.settings import TrainSettings
 
 @dataclass(frozen=True)
 class TrainData:
-    """What a run learns from and is measured on, in memory.
+    """What a run learns from and is measured on.
 
     Args:
         pictures: where training batches come from.
@@ -34,13 +35,23 @@ def load_data(settings: TrainSettings) -> TrainData:
         OSError, ValueError: a folder is missing or empty, or a file in it cannot be read.
         TrainingError: the settings name no pictures.
     """
-    sets = [load_pictures(folder, long_side=settings.long_side) for folder in settings.clean]
+    shares, memory, sets = dict(settings.shares), settings.memory * 2**30, []
+    for folder in settings.clean:
+        sets.append(
+            load_pictures(
+                folder, long_side=settings.long_side, weight=shares.get(folder), memory=memory
+            )
+        )
+        memory -= sets[-1].bytes
+    if settings.pairs:
+        weights = [shares.get(folder) for folder in settings.pairs]
+        sets += load_pairs(settings.pairs, weights=weights, memory=memory)
     if settings.depth_scenes is not None:
         scenes = load_depth_scenes(settings.depth_scenes, settings.depth_scene_names or None)
         sets.append(depth_set(scenes, weight=settings.depth_share if sets else None))
     if not sets:
         raise TrainingError(
-            "clean: no pictures to train on; name folders with --clean or --depth-scenes"
+            "clean: no pictures to train on; name folders with --clean, --pairs or --depth-scenes"
         )
     return TrainData(
         pictures=Pictures(sets, seed=settings.seed, borrow=settings.depth_borrowed),

@@ -32,7 +32,13 @@ class TrainSettings:
     output: str
     """Folder of the run: checkpoints, log, weights."""
     clean: tuple[str, ...] = ()
-    """Folders of clean pictures."""
+    """Folders of clean pictures, over which rain and haze are rendered."""
+    pairs: tuple[str, ...] = ()
+    """Folders of pairs, with rain or haze and without (`mapjax data check DIR` tells whether it is
+    one); or INPUT TARGET, any two folders with matching names."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """Shares of the samples that come from single folders, as `--shares DIR 0.3`; the folders
+    without one divide the rest by their number of pixels."""
     streaks: str | None = None
     """Folder of rain streak renderings; without it streaks are drawn."""
     depth_scenes: str | None = None
@@ -46,7 +52,9 @@ class TrainSettings:
     validation: str | None = None
     """Folder of clean pictures to validate on."""
     long_side: int = 1000
-    """Clean pictures with a longer side are shrunk to it, in pixels."""
+    """Clean pictures with a longer side are shrunk to it, in pixels; pairs keep their scale."""
+    memory: float = 4.0
+    """GiB that decoded pictures may take; folders that do not fit are read while training."""
     workers: int = max(1, (os.cpu_count() or 1) // 4)
     """Threads that prepare batches (in each process, where there are processes)."""
     processes: int = 0
@@ -81,6 +89,10 @@ class TrainSettings:
     """Decay of the mean square of the gradient."""
     clip: float = 0.1
     """Largest norm of the gradient."""
+    max_gradient_norm: float = 1000.0
+    """Updates from a gradient with a larger norm are left out, as those that are not finite."""
+    accumulate: int = 1
+    """Parts of a batch that are worked on one after the other, for less memory."""
     ema_decay: float = 0.999
     """Decay of the moving average of the parameters that is validated and shipped."""
 
@@ -109,7 +121,12 @@ class TrainSettings:
     max_minutes: float = math.inf
     """Stop in good order after this time, with a checkpoint to resume from."""
     max_skipped: int = 100
-    """Stop when this many updates in a row were skipped for not being finite."""
+    """Stop when this many updates in a row were left out."""
+
+    devices: int | None = None
+    """How many devices to train on; by default as many as divide the batches."""
+    spatial: int = 1
+    """How many of the devices share a picture, split by rows, where one cannot hold it."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "patch"):
@@ -123,7 +140,16 @@ class TrainSettings:
                     f"{name}: one number for all stages or one for each of the "
                     f"{len(self.steps)} stages of steps={self.steps}, got {values}"
                 )
-        for name in ("learning_rate", "clip", "max_minutes"):
+        for folder, share in self.shares:
+            if folder not in (*self.clean, *self.pairs):
+                raise ValueError(
+                    f"shares: {folder} is no folder of clean={self.clean} or pairs={self.pairs}"
+                )
+            if not 0 < share <= 1:
+                raise ValueError(f"shares: must be in (0, 1], got {share} for {folder}")
+        if not self.memory >= 0:
+            raise ValueError(f"memory: must be >= 0, got {self.memory}")
+        for name in ("learning_rate", "clip", "max_gradient_norm", "max_minutes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0, got {getattr(self, name)}")
         weights = ("charbonnier", "fourier", "log_mse", "transmission", "airlight")
@@ -142,9 +168,13 @@ class TrainSettings:
                 raise ValueError(f"{name}: must be >= 1, got {getattr(self, name)}")
         if self.processes < 0:
             raise ValueError(f"processes: must be >= 0, got {self.processes}")
-        for name in ("keep", "max_skipped"):
+        for name in ("keep", "max_skipped", "accumulate", "spatial"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be >= 1, got {getattr(self, name)}")
+        if any(batch % self.accumulate for batch in self.batch):
+            raise ValueError(
+                f"accumulate: {self.accumulate} equal parts do not make up a batch of {self.batch}"
+            )
         if self.charbonnier == self.fourier == self.log_mse == 0:
             raise ValueError("charbonnier, fourier, log_mse: all are 0, so there is no loss")
         if not 0 <= self.warmup_steps < self.total_steps:

@@ -26,6 +26,9 @@ from mapjax.train import TrainSettings
         ({"charbonnier": 0.0, "fourier": 0.0}, "all are 0, so there is no loss"),
         ({"steps": (500,)}, "warmup_steps: must be >= 0 and below the 500 steps of the run"),
         ({"final_learning_rate": 0.1}, "final_learning_rate: must be <= learning_rate=0.001"),
+        ({"clean": ("a",), "shares": (("b", 0.5),)}, "shares: b is no folder of clean=('a',)"),
+        ({"pairs": ("a",), "shares": (("a", 2.0),)}, "shares: must be in (0, 1], got 2.0 for a"),
+        ({"memory": math.nan}, "memory: must be >= 0, got nan"),
         ({"depth_scene_names": ("1400",)}, "names scenes of depth_scenes, which is not given"),
         ({"depth_borrowed": 0.5}, "depth_borrowed: there are no depth_scenes to borrow from"),
     ],
@@ -47,6 +50,7 @@ def test_json_gives_back_equal_settings(max_minutes):
     settings = TrainSettings(
         output="run",
         clean=("a", "b"),
+        shares=(("a", 0.25),),
         model=RainHazeConfig(stride=8, dtype="bfloat16"),
         render=RenderSettings(bank_scale=(0.75, 1.5)),
         max_minutes=max_minutes,
