@@ -30,9 +30,10 @@ class Draws:
         """The next word of 32 random bits."""
         return self.words(1)[0]
 
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> Float[Array, ""]:
-        """A number between `low` and `high`."""
-        share = (self.word() >> 8).astype(jnp.float32) * 2**-24
+    def uniform(self, low: float = 0.0, high: float = 1.0, *shape: int) -> Float[Array, "..."]:
+        """Numbers between `low` and `high`: one, or an array of them."""
+        words = self.words(math.prod(shape)).reshape(shape)
+        share = (words >> 8).astype(jnp.float32) * 2**-24
         return low + (high - low) * share
 
     def log_uniform(self, low: float, high: float) -> Float[Array, ""]:

@@ -15,6 +15,8 @@ from .depth import draw_depth
 from .haze import AIRLIGHT_WORDS, TRANSMISSION_WORDS, draw_airlight, draw_transmission
 from .rain import WORDS as RAIN_WORDS
 from .rain import draw_rain
+from .room import WORDS as ROOM_WORDS
+from .room import View, draw_room
 from .settings import DEFAULT_SETTINGS, RenderSettings
 from .streaks import WORDS as BANK_WORDS
 from .streaks import lay_streaks
@@ -51,11 +53,12 @@ def render(
         streaks: bank of streak pictures on black, uint8 in 0..255 or float in [0, 1]; without one
             all rain is procedural.
         depth: depth of the pictures in units of the mean depth of their scenes; one is drawn for
-            each picture whose map has a NaN, and for all of them without this argument.
+            each picture whose map has a NaN, and for all of them without this argument. The view
+            of a room has its own.
 
     Returns:
         The observed and the clean pictures, the rain, the transmission and the airlight. `clean`
-        differs from the argument where the settings change its exposure.
+        differs from the argument where the settings change its exposure or make it a room.
 
     Raises:
         ValueError: an array has the wrong shape.
@@ -71,6 +74,8 @@ def render(
     """
     _check(clean, streaks, depth)
     batch, height, width, _ = clean.shape
+    if settings.room > 0:
+        clean, depth = _furnish(jax.random.fold_in(key, 1), clean, depth, settings=settings)
     words = jax.random.bits(key, (batch, sum(_WORDS)), "uint32")
     of_scene, of_rain, of_bank, of_haze, of_noise = jnp.split(words, _STARTS, axis=1)
 
@@ -134,6 +139,27 @@ def _draw_scene(words: UInt32[Array, "count"], *, settings: RenderSettings, bank
     # Beyond a bend of 1 the curve would leave [0, 1].
     bend = changed * jnp.clip(bend + settings.tone_cast * cast, -1, 1)
     return _Scene(rain * (1 - from_bank), rain * from_bank, haze, airlight, rain_colour, bend)
+
+
+def _furnish(
+    key: Key[Array, ""],
+    clean: Float[Array, "batch height width 3"],
+    depth: Float[Array, "batch height width"] | None,
+    *,
+    settings: RenderSettings,
+) -> tuple[Float[Array, "batch height width 3"], Float[Array, "batch height width"]]:
+    """Some of the pictures as views of rooms that they paper, with the depth there."""
+    words = jax.random.bits(key, (len(clean), 1 + ROOM_WORDS), "uint32")
+    chosen = jax.vmap(lambda words: Draws(words).chance(settings.room))(words[:, :1])[:, None, None]
+    depth = jnp.full(clean.shape[:3], jnp.nan) if depth is None else depth.astype(jnp.float32)
+    paper = clean.astype(jnp.float32)
+
+    def views():
+        return jax.vmap(lambda words, paper: draw_room(Draws(words), paper))(words[:, 1:], paper)
+
+    view = jax.lax.cond(jnp.any(chosen > 0), views, lambda: View(paper, depth))
+    clean = jnp.where(chosen[..., None] > 0, view.picture, paper).astype(clean.dtype)
+    return clean, jnp.where(chosen > 0, view.depth, depth)
 
 
 def _where(

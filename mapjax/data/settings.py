@@ -28,6 +28,7 @@ _PROBABILITIES = (
     "bank_second",
     "tone_probability",
     "noise_probability",
+    "room",
 )
 
 
@@ -38,6 +39,8 @@ class RenderSettings:
     Attributes:
         rain_only, haze_only, rain_and_haze: probabilities of the three weathers. What is left to 1
             is the probability that a picture stays as it is.
+        room: probability that a picture becomes the paper of an imagined room, whose view takes its
+            place and gives the depth.
         density: optical depth, `-log(transmission)`, of the haze at depth 1, the mean of a scene.
         least_transmission: haze is no denser than this anywhere.
         airlight: brightness of the airlight.
@@ -74,6 +77,7 @@ class RenderSettings:
     haze_only: float = 0.25
     rain_and_haze: float = 0.35
 
+    room: float = 0.0
     density: Range = (0.15, 1.6)
     least_transmission: float = 0.03
     airlight: Range = (0.5, 1.0)
