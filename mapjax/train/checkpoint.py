@@ -3,21 +3,25 @@
 import logging
 import math
 import os
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import (
     AnyPreservationPolicy,
     BestN,
     LatestN,
 )
+from orbax.checkpoint.options import MultiprocessingOptions
 
+from mapjax.train.devices import to_host
 from mapjax.train.errors import TrainingError
+from mapjax.train.tree import named_leaves
 
 Tree = TypeVar("Tree")
 
@@ -28,8 +32,11 @@ class Checkpoints:
     """The checkpoints in a folder: the newest `keep`, and the best by a metric.
 
     Orbax writes a checkpoint into a temporary folder and renames it, so a process killed in
-    between leaves nothing that looks like a checkpoint. A state is stored as a flat table of named
-    arrays, which depends on no class of Flax or Optax.
+    between leaves nothing that looks like a checkpoint. It does so in the background, and removes
+    an older one when the newer one is whole. A state is stored as a flat table of named arrays,
+    which depends on no class of Flax or Optax, and not on the devices that it was trained on.
+
+    In a run of several processes one of them has the checkpoints.
 
     Args:
         folder: where they are; made if missing.
@@ -38,9 +45,11 @@ class Checkpoints:
 
     def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2) -> None:
         self.folder = Path(folder).absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
+                create=False,  # which Orbax leaves to the caller where processes are named
                 best_fn=_psnr,
                 preservation_policy=AnyPreservationPolicy(
                     [
@@ -49,24 +58,61 @@ class Checkpoints:
                     ]
                 ),
                 cleanup_tmp_directories=True,
-                # The step donates its buffers; a background write could read them after that.
-                enable_async_checkpointing=False,
+                enable_async_checkpointing=True,
+                multiprocessing_options=MultiprocessingOptions(
+                    primary_host=jax.process_index(), active_processes={jax.process_index()}
+                ),
             ),
         )
 
-    def save(self, step: int, state: Any, *, psnr: float | None = None) -> None:
-        """Write the checkpoint of a step; `psnr` decides which one is the best."""
+    def save(
+        self,
+        step: int,
+        state: Any,
+        *,
+        psnr: float | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begin to write the checkpoint of a step; waits for the one before.
+
+        Args:
+            step: the number of steps that are done.
+            state: a tree of arrays; it is copied, so that a later step may donate it.
+            psnr: decides which checkpoint is the best.
+            about: what JSON can say, kept beside the state.
+
+        Raises:
+            TrainingError: this checkpoint, or the one before, cannot be written.
+        """
         # Orbax wants a metric with every checkpoint; without a validation it is the worst of all.
         metrics = {"psnr": -math.inf if psnr is None else psnr}
-        table = {name: np.asarray(leaf) for name, leaf in _table(state).items()}
-        self._manager.save(step, args=ocp.args.StandardSave(table), metrics=metrics, force=True)
+        table = {name: to_host(leaf) for name, leaf in named_leaves(state).items()}
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.StandardSave(table),
+                metrics=metrics,
+                force=True,
+                custom_metadata=about,
+            )
+
+    def wait(self) -> None:
+        """Wait until everything is written.
+
+        Raises:
+            TrainingError: the last checkpoint cannot be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def steps(self) -> list[int]:
         """The steps whose checkpoints are complete, oldest first."""
+        self.wait()
         return sorted(self._manager.all_steps())
 
     def best_psnr(self) -> float:
         """The highest `psnr` of the checkpoints there are; minus infinity without one."""
+        self.wait()
         step = self._manager.best_step()
         return -math.inf if step is None else _psnr(self._manager.metrics(step))
 
@@ -84,7 +130,7 @@ class Checkpoints:
             try:
                 state = self._restore(step, like)
             except Exception as error:  # Orbax and TensorStore raise many kinds
-                failures[step] = f"{type(error).__name__}: {error}".splitlines()[0]
+                failures[step] = _first_line(error)
             else:
                 self._set_aside(failures)
                 return state
@@ -103,7 +149,7 @@ class Checkpoints:
             self._manager.reload()
 
     def _restore(self, step: int, like: Tree) -> Tree:
-        table = _table(like)
+        table = named_leaves(like)
         wanted = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in table.items()}
         found = self._manager.restore(step, args=ocp.args.StandardRestore(wanted))
         for name, value in wanted.items():
@@ -114,14 +160,27 @@ class Checkpoints:
         return jax.tree.unflatten(jax.tree.structure(like), [found[name] for name in wanted])
 
     def close(self) -> None:
-        self._manager.close()
+        """Finish what is being written, and give back threads and files."""
+        with self._writing():
+            self._manager.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            whole = ", ".join(str(step) for step in sorted(self._manager.all_steps(read=True)))
+            free = shutil.disk_usage(self.folder).free
+            raise TrainingError(
+                f"{self.folder}: a checkpoint cannot be written, with {free / 1e6:.0f} MB free on "
+                f"the disk ({_first_line(error)}); those of the steps {whole or '(none)'} are "
+                "whole: make room and go on with --resume"
+            ) from error
 
 
 def _psnr(metrics: dict[str, float]) -> float:
     return metrics["psnr"]
 
 
-def _table(state: Any) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-    return dict(zip(names, (leaf for _, leaf in leaves), strict=True))
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

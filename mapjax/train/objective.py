@@ -1,5 +1,7 @@
 """What a `RainHaze` network is trained for: the clean picture, and the weather in front of it."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -8,18 +10,20 @@ from jaxtyping import Array, Bool, Float
 from mapjax.data import Rendered
 from mapjax.models import Coefficients
 from mapjax.ops import charbonnier, fourier_l1, log_mse
+from mapjax.train.batch import Example
 from mapjax.train.settings import TrainSettings
-from mapjax.train.step import Objective, Params
+from mapjax.train.step import Params
 
 Images = Float[Array, "batch height width channels"]
 
 
-def make_objective(graph: nnx.GraphDef, settings: TrainSettings) -> Objective:
+def make_objective(
+    graph: nnx.GraphDef, settings: TrainSettings
+) -> Callable[[Params, Example], Float[Array, ""]]:
     """The loss of a model's parameters on rendered pictures, and on pairs among them."""
 
-    def objective(
-        params: Params, rendered: Rendered, paired: Bool[Array, " batch"] | None
-    ) -> Float[Array, ""]:
+    def objective(params: Params, example: Example) -> Float[Array, ""]:
+        rendered, paired = example
         model = nnx.merge(graph, params)
         predicted = model.predict(rendered.observed)
         restored = model.apply(rendered.observed, predicted)

@@ -1,20 +1,24 @@
-"""The training step: one pure function, compiled as one program."""
+"""The supervised step: one pure function, compiled as one program."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax import Array
-from jaxtyping import Bool, Float, Int32, UInt8
+from jax.sharding import Mesh
+from jaxtyping import Float, Int32
 
-from mapjax.data import Rendered, RenderSettings, render
+from mapjax.models import RainHaze, RainHazeConfig
+from mapjax.train.devices import compiled
+from mapjax.train.guard import guard
 from mapjax.train.settings import TrainSettings
 
 Params = dict[Any, Any]
-Objective = Callable[[Params, Rendered, Bool[Array, " batch"] | None], Float[Array, ""]]
+Batch = TypeVar("Batch")
+Examples = TypeVar("Examples")
 
 
 class TrainState(NamedTuple):
@@ -35,20 +39,6 @@ class Metrics(NamedTuple):
     skipped_in_a_row: Int32[Array, ""]
 
 
-class Batch(NamedTuple):
-    """Clean pictures, their relative depth (NaN where unknown), and the bank of streaks.
-
-    Where `paired`, a sample is a pair from a camera: `observed` takes the place of the rendered
-    picture. All samples are pairs where `observed` comes without `paired`, and none without both.
-    """
-
-    clean: UInt8[Array, "batch patch patch 3"]
-    depth: Float[Array, "batch patch patch"]
-    streaks: UInt8[Array, "count height width"] | None
-    observed: UInt8[Array, "batch patch patch 3"] | None = None
-    paired: Bool[Array, " batch"] | None = None
-
-
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Params]:
     """Take a model apart into its structure and its parameters, nested dicts of arrays.
 
@@ -60,6 +50,11 @@ def split(model: nnx.Module) -> tuple[nnx.GraphDef, Params]:
         names = ", ".join(str(name) for name in nnx.to_pure_dict(rest))
         raise TypeError(f"model: it holds variables that are no parameters, in {names}")
     return graph, nnx.to_pure_dict(params)
+
+
+def abstract_model(config: RainHazeConfig) -> RainHaze:
+    """A model of shapes without values; drawing values takes long, and a resumed run needs none."""
+    return nnx.eval_shape(lambda: RainHaze(config, rngs=nnx.Rngs(0)))
 
 
 def learning_rate(settings: TrainSettings) -> optax.Schedule:
@@ -74,7 +69,7 @@ def learning_rate(settings: TrainSettings) -> optax.Schedule:
 
 
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
-    """AdamW on clipped gradients, which leaves out updates that are not finite and counts them."""
+    """AdamW on clipped gradients, guarded against those that would do harm."""
     adamw = optax.chain(
         optax.clip_by_global_norm(settings.clip),
         optax.adamw(
@@ -84,11 +79,9 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
             weight_decay=settings.weight_decay,
         ),
     )
-    # The loop stops long before; an update that is not finite is never let through.
-    guarded = optax.apply_if_finite(adamw, max_consecutive_errors=jnp.iinfo(jnp.int32).max)
     # On one long vector instead of hundreds of small arrays: it compiles and runs several times
     # faster, and computes the same.
-    return optax.flatten(guarded)
+    return optax.flatten(guard(adamw, max_norm=settings.max_gradient_norm))
 
 
 def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
@@ -102,48 +95,38 @@ def init_state(params: Params, optimizer: optax.GradientTransformation) -> Train
     )
 
 
-def observe(
-    key: Array, batch: Batch, settings: RenderSettings
-) -> tuple[Rendered, Bool[Array, " batch"] | None]:
-    """What a network is shown of a batch, with what it is made of, and which samples are pairs.
-
-    Of a pair the clean and the observed picture are what they are; its rain, transmission and
-    airlight are those of a picture that nobody sees.
-    """
-    clean = batch.clean.astype(jnp.float32) / 255
-    rendered = render(key, clean, settings=settings, streaks=batch.streaks, depth=batch.depth)
-    if batch.observed is None:
-        return rendered, None
-    paired = jnp.ones(clean.shape[:1], bool) if batch.paired is None else batch.paired
-    of_pixels = paired[:, None, None, None]
-    observed = batch.observed.astype(jnp.float32) / 255
-    rendered = rendered._replace(
-        observed=jnp.where(of_pixels, observed, rendered.observed),
-        clean=jnp.where(of_pixels, clean, rendered.clean),
-    )
-    return rendered, paired
-
-
 def make_step(
-    objective: Objective,
+    objective: Callable[[Params, Examples], Float[Array, ""]],
     optimizer: optax.GradientTransformation,
-    settings: TrainSettings,
+    *,
+    prepare: Callable[[Array, Batch], Examples],
+    ema_decay: float = 0.999,
+    accumulate: int = 1,
+    mesh: Mesh | None = None,
 ) -> Callable[[TrainState, Array, Batch], tuple[TrainState, Metrics]]:
     """Compile `step(state, key, batch) -> (state, metrics)`; the state passed in is donated.
 
-    The step draws rain and haze over the clean batch, and moves the parameters down the gradient of
-    `objective(params, rendered, paired)` and their average after them. Its randomness is
-    `fold_in(key, state.step)`, so it depends on its arguments alone. Nothing in it knows of
-    devices: with a batch sharded over a mesh and a replicated state it is data parallel.
+    The step moves the parameters down the gradient of `objective(params, prepare(key, batch))`, and
+    their average after them. Its randomness is `fold_in(key, state.step)`, so it depends on its
+    arguments alone. Nothing in it knows of devices: with a batch sharded over a mesh and a
+    replicated state it is data parallel.
+
+    Args:
+        objective: parameters and examples to a loss, the mean over the examples.
+        optimizer: a chain of Optax, guarded: see `guard`.
+        prepare: what is drawn anew at each step over a batch as it was read; gives a tree of arrays
+            that are batch first.
+        ema_decay: decay of the moving average of the parameters.
+        accumulate: parts of the batch whose gradients are summed one after the other: the same step
+            in the memory of one part.
+        mesh: the devices that batches are sharded over.
     """
 
     def step(state: TrainState, key: Array, batch: Batch) -> tuple[TrainState, Metrics]:
-        rendered, paired = observe(jax.random.fold_in(key, state.step), batch, settings.render)
-        loss, gradient = jax.value_and_grad(objective)(state.params, rendered, paired)
+        examples = prepare(jax.random.fold_in(key, state.step), batch)
+        loss, gradient = mean_gradient(objective, state.params, examples, parts=accumulate)
         updates, new_optimizer = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        # Early averages forget fast, or the initial weights would linger for 1 / (1 - decay) steps.
-        decay = jnp.minimum(settings.ema_decay, (1 + state.step) / (10 + state.step))
         metrics = Metrics(
             loss=loss,
             gradient_norm=optax.tree.norm(gradient),
@@ -154,8 +137,41 @@ def make_step(
             step=state.step + 1,
             params=params,
             optimizer=new_optimizer,
-            ema=optax.incremental_update(params, state.ema, 1 - decay),
+            ema=average(state.ema, params, step=state.step, decay=ema_decay),
         )
         return new_state, metrics
 
-    return jax.jit(step, donate_argnums=0)
+    return compiled(step, mesh)
+
+
+def average(ema: Params, params: Params, *, step: Int32[Array, ""], decay: float) -> Params:
+    """The moving average of the parameters, one step on."""
+    # Early averages forget fast, or the initial weights would linger for 1 / (1 - decay) steps.
+    decay = jnp.minimum(decay, (1 + step) / (10 + step))
+    return optax.incremental_update(params, ema, 1 - decay)
+
+
+def mean_gradient(
+    objective: Callable[[Params, Examples], Float[Array, ""]],
+    params: Params,
+    examples: Examples,
+    *,
+    parts: int,
+) -> tuple[Float[Array, ""], Params]:
+    """Value and gradient of an objective, the mean of those of equal parts of the examples."""
+    both = jax.value_and_grad(objective)
+    if parts == 1:
+        return both(params, examples)
+
+    def part_by_part(array: Array) -> Array:
+        # Each part takes every so-many-th example: it is spread over the devices as the batch is.
+        return array.reshape(-1, parts, *array.shape[1:]).swapaxes(0, 1)
+
+    def add(total, part):
+        return jax.tree.map(jnp.add, total, both(params, part)), None
+
+    divided = jax.tree.map(part_by_part, examples)
+    shapes = jax.eval_shape(both, params, jax.tree.map(lambda x: x[0], divided))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total, _ = jax.lax.scan(add, zeros, divided)
+    return jax.tree.map(lambda x: x / parts, total)

@@ -51,6 +51,7 @@ def test_nothing_saved_nothing_restored(checkpoints):
 def test_damaged_checkpoint_is_set_aside(checkpoints, caplog):
     for step in (1, 2):
         checkpoints.save(step, state_of(float(step)))
+    checkpoints.wait()
     for path in (checkpoints.folder / "2").rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[:7])

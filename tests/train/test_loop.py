@@ -1,149 +1,60 @@
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import replace
-from pathlib import Path
+from typing import NamedTuple
 
-import chex
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from PIL import Image
 
-from mapjax.models import load, save
-from mapjax.train import TrainingError, TrainSettings, load_data, train
+from mapjax.train import loop
 
 
-def events(settings, kind):
-    lines = (Path(settings.output) / "log.jsonl").read_text().splitlines()
-    return [line for line in map(json.loads, lines) if line["event"] == kind]
+class Count(NamedTuple):
+    step: int
+    total: int = 0
 
 
-@pytest.fixture(scope="module")
-def whole(settings):
-    """A small run that nothing interrupted: its settings, and the state at its end."""
-    chosen = settings()
-    with jax.numpy_dtype_promotion("standard"):
-        return chosen, train(chosen)
+def add(state, key, batch):
+    return Count(state.step + 1, state.total + batch), batch
 
 
-def test_run_leaves_weights_log_and_settings(whole):
-    chosen, state = whole
-    output = Path(chosen.output)
-    model = load(output / "weights.safetensors")
-    assert model.config == chosen.model
-    np.testing.assert_array_equal(model.stem.bias[...], state.ema["stem"]["bias"])
-    assert [line["step"] for line in events(chosen, "loss")] == [2, 4, 6]
-    assert TrainSettings.read(output / "settings.json") == chosen
-
-
-def test_interrupted_and_resumed_run_equals_a_whole_one(settings, whole):
-    chosen = settings(validate_every=3, checkpoint_every=100)
-
-    def interrupt(params):
-        signal.raise_signal(signal.SIGTERM)
-        return {"mean": 20.0}
-
-    handler = signal.getsignal(signal.SIGTERM)
-    assert int(train(chosen, validate=interrupt).step) == 4
-    assert signal.getsignal(signal.SIGTERM) is handler
-    assert [line["step"] for line in events(chosen, "stopped")] == [4]
-    resumed = train(chosen, validate=lambda params: {"mean": 20.0}, resume=True)
-    chex.assert_trees_all_equal(resumed, whole[1])
-    # A finished run has nothing left to do.
-    chex.assert_trees_all_equal(train(chosen, resume=True), whole[1])
-
-
-def test_out_of_time_is_no_loss(settings, whole):
-    chosen = settings(max_minutes=1e-9)
-    assert int(train(chosen).step) == 1
-    chex.assert_trees_all_equal(train(replace(chosen, max_minutes=60), resume=True), whole[1])
-
-
-def test_best_weights_are_kept(settings):
-    chosen = settings(validate_every=2)
-    scores = iter([{"mean": 20.0}, {"mean": 22.0}, {"mean": 21.0}])
-    averages = []
-
-    def validate(params):
-        averages.append(jax.tree.map(np.array, params))
-        return next(scores)
-
-    train(chosen, validate=validate)
-    assert [line["mean"] for line in events(chosen, "validation")] == [20.0, 22.0, 21.0]
-    best = load(Path(chosen.output) / "best.safetensors")
-    np.testing.assert_array_equal(best.stem.kernel[...], averages[1]["stem"]["kernel"])
-
-
-def test_updates_that_are_not_finite_end_the_run(settings, tmp_path):
-    chosen = settings(max_skipped=3)
-    model = load(chosen.init)
-    model.stem.bias[...] = jnp.full_like(model.stem.bias[...], jnp.nan)
-    save(model, tmp_path / "poisoned.safetensors")
-    with pytest.raises(TrainingError, match="the last 3 updates were not finite"):
-        train(replace(chosen, init=str(tmp_path / "poisoned.safetensors")))
-
-
-def test_output_of_another_run_is_safe(whole):
-    chosen, _ = whole
-    with pytest.raises(TrainingError, match="holds a run at step 6 already; go on with it"):
-        train(chosen)
-    wider = replace(chosen, model=replace(chosen.model, widths=(16,)))
-    with pytest.raises(TrainingError, match=r"model: the run in .* cannot go on as .*widths=\(16,"):
-        train(wider, resume=True)
-
-
-def test_initial_weights_have_to_fit(settings):
-    chosen = settings()
-    with pytest.raises(TrainingError, match=r"init: .*weights.safetensors holds RainHazeConfig"):
-        train(replace(chosen, model=replace(chosen.model, widths=(16,))))
-    with pytest.raises(TrainingError, match=r"init: .*absent"):
-        train(replace(chosen, init="absent"))
-
-
-def test_truncated_picture_is_named(settings, tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    Image.effect_noise((64, 64), 90).save(folder / "cut.png")
-    (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:900])
-    with pytest.raises(OSError, match=r"cut\.png: cannot be read as a picture"):
-        load_data(settings(clean=(str(folder),)))
-
-
-def test_killed_run_resumes_to_the_same_weights(settings, whole, compiling):
-    """SIGKILL in the middle of the first checkpoint's write, and on the way."""
-    chosen = settings(checkpoint_every=1)
-    output = Path(chosen.output)
-    (output / "settings.json").write_text(chosen.to_json())
-    checkpoints = output / "checkpoints"
-    moments = (
-        lambda: any("tmp" in path.name for path in checkpoints.glob("*")),
-        lambda: (checkpoints / "3").exists(),
+def run(batches, *, first=0, **options):
+    said = []
+    end = loop(
+        add,
+        Count(first),
+        batches,
+        key=jax.random.key(0),
+        on_step=lambda done, metrics, batch: said.append((done, metrics)),
+        on_pause=lambda done, state: said.append(("pause", done, state.total)),
+        **options,
     )
-    for reached in moments:
-        with run_in_a_process(output, compiling) as process:
-            deadline = time.monotonic() + 300
-            while not reached() and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.0005)
-            process.send_signal(signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL
-    resumed = train(chosen, resume=True)
-    assert events(chosen, "start")[-1]["step"] in (2, 3, 4)
-    chex.assert_trees_all_equal(resumed, whole[1])
+    return end, said
 
 
-def run_in_a_process(output, environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "mapjax.cli", "train", "--resume", "--output", str(output)],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            **environment,
-            "JAX_NUM_CPU_DEVICES": str(len(jax.devices())),
-        },
-        stdout=subprocess.DEVNULL,
-    )
+def test_calls_come_in_order_and_a_pause_waits_for_them():
+    end, said = run([10, 20, 30, 40, 50], first=3, pause_every=(2, 5))
+    assert end == Count(8, 150)
+    assert said == [
+        (4, 10),
+        ("pause", 4, 10),
+        (5, 20),
+        ("pause", 5, 30),
+        (6, 30),
+        ("pause", 6, 60),
+        (7, 40),
+        (8, 50),
+        ("pause", 8, 150),
+    ]
+
+
+def test_pauses_at_the_end_once_and_after_no_step_never():
+    assert run([1, 2])[1] == [(1, 1), (2, 2), ("pause", 2, 3)]
+    assert run([]) == (Count(0), [])
+
+
+def test_stops_where_it_is_told_to_and_asks_for_no_further_batch():
+    def batches():
+        yield from (1, 2)
+        pytest.fail("a batch was made that nobody needs")
+
+    end, said = run(batches(), stop=lambda done: done == 2)
+    assert end == Count(2, 3)
+    assert said[-1] == ("pause", 2, 3)

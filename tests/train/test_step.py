@@ -6,15 +6,14 @@ import optax
 import pytest
 from flax import nnx
 
-from mapjax.data import Rendered, RenderSettings
 from mapjax.ops import charbonnier
-from mapjax.train import step as step_module
+from mapjax.train.devices import make_mesh, replicate, shard
 from mapjax.train.step import (
-    Batch,
     init_state,
     learning_rate,
     make_optimizer,
     make_step,
+    mean_gradient,
     split,
 )
 
@@ -36,33 +35,27 @@ class Counting(Affine):
         self.calls = nnx.Variable(jnp.zeros(()))
 
 
-@pytest.fixture(autouse=True)
-def _simple_weather(monkeypatch):
-    """Half of the contrast and a little noise in place of rain and haze: quick to compile."""
-
-    def render(key, clean, *, settings, streaks, depth):
-        observed = 0.5 * clean + 0.25 + 0.01 * jax.random.normal(key, clean.shape)
-        return Rendered(observed, clean, clean, clean[..., :1], clean[:, 0, 0])
-
-    monkeypatch.setattr(step_module, "render", render)
+def halved(key, clean):
+    """Half of the contrast and a little noise: quick to compile."""
+    return 0.5 * clean + 0.25 + 0.01 * jax.random.normal(key, clean.shape), clean
 
 
 @pytest.fixture
 def batch():
-    rng = np.random.default_rng(0)
-    clean = rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
-    return Batch(clean, np.full((2, 16, 16), np.nan, np.float32), None)
+    return np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
 
 
-def start(settings):
+def start(settings, **options):
     graph, params = split(Affine())
     optimizer = make_optimizer(settings)
 
-    def objective(params, rendered, paired):
-        restored = nnx.merge(graph, params)(rendered.observed)
-        return charbonnier(restored, rendered.clean)
+    def objective(params, examples):
+        observed, clean = examples
+        return charbonnier(nnx.merge(graph, params)(observed), clean)
 
-    return make_step(objective, optimizer, settings), init_state(params, optimizer)
+    decay = settings.ema_decay
+    step = make_step(objective, optimizer, prepare=halved, ema_decay=decay, **options)
+    return step, init_state(params, optimizer)
 
 
 def test_loss_falls(settings, batch):
@@ -125,19 +118,30 @@ def test_gradient_norm_is_reported_before_clipping(settings, batch):
     assert optax.tree.norm(moments) == pytest.approx((1 - 0.9) * 1e-3, rel=1e-3)
 
 
-def test_pairs_take_the_place_of_rendered_pictures(batch):
-    observed = 255 - batch.clean
-    rendered, _ = step_module.observe(jax.random.key(0), batch, RenderSettings())
-    pairs = batch._replace(observed=observed)
-    for paired in (None, np.array([False, True])):
-        made, which = step_module.observe(
-            jax.random.key(0), pairs._replace(paired=paired), RenderSettings()
-        )
-        expected = [True, True] if paired is None else paired.tolist()
-        assert which.tolist() == expected
-        for i, is_pair in enumerate(expected):
-            shown = observed[i] / np.float32(255) if is_pair else rendered.observed[i]
-            np.testing.assert_array_equal(made.observed[i], shown)
+def test_gradients_that_explode_move_nothing_and_are_counted(settings, batch):
+    step, state = start(settings(warmup_steps=0, max_gradient_norm=100.0))
+    before = jax.tree.map(np.array, state.params)
+    state, metrics = step(state, jax.random.key(0), 1e6 * batch)
+    assert np.isfinite(metrics.loss)
+    assert (int(metrics.skipped), int(metrics.skipped_in_a_row)) == (1, 1)
+    chex.assert_trees_all_equal(state.params, before)
+    state, metrics = step(state, jax.random.key(0), batch)
+    assert (int(metrics.skipped), int(metrics.skipped_in_a_row)) == (1, 0)
+    assert (np.array(state.params["shift"]) != before["shift"]).all()
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_gradient_of_parts_is_that_of_the_whole(batch, parts):
+    def objective(scale, examples):
+        observed, clean = examples
+        return charbonnier(scale * observed, clean)
+
+    examples, scale = halved(jax.random.key(0), batch), jnp.float32(1.5)
+    chex.assert_trees_all_close(
+        mean_gradient(objective, scale, examples, parts=parts),
+        mean_gradient(objective, scale, examples, parts=1),
+        rtol=1e-5,
+    )
 
 
 def test_learning_rate_rises_then_falls(settings):
@@ -149,20 +153,19 @@ def test_learning_rate_rises_then_falls(settings):
     assert rates[100] == pytest.approx(0.01)
 
 
-def test_batch_sharded_over_devices_gives_the_same_step(settings, batch):
-    devices = jax.devices()
-    if len(devices) < 2:
+@pytest.mark.parametrize("spatial, accumulate", [(1, 1), (2, 2)])
+def test_batch_sharded_over_devices_gives_the_same_step(settings, batch, spatial, accumulate):
+    if len(jax.devices()) < 2:
         pytest.skip("one device only")
-    mesh = jax.sharding.Mesh(np.array(devices[:2]), ("data",))
-    place = lambda tree, *axes: jax.device_put(  # noqa: E731
-        tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
-    )
+    mesh = make_mesh(2, spatial=spatial)
     step, state = start(settings(warmup_steps=0))
-    copy = place(jax.tree.map(jnp.copy, state))
+    split_step, _ = start(settings(warmup_steps=0), mesh=mesh, accumulate=accumulate)
+    copy = replicate(mesh, jax.tree.map(jnp.copy, state))
     expected, metrics = step(state, jax.random.key(0), batch)
-    found, sharded = step(copy, place(jax.random.key(0)), place(batch, "data"))
+    found, sharded = split_step(copy, replicate(mesh, jax.random.key(0)), shard(mesh, batch))
     assert float(sharded.loss) == pytest.approx(float(metrics.loss), rel=1e-5)
     chex.assert_trees_all_close(found.params, jax.device_get(expected.params), rtol=1e-5)
+    assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(found))
 
 
 def test_model_with_a_state_of_its_own_is_refused():
