@@ -11,6 +11,7 @@ from mapjax import __version__
 COMMANDS = {
     "restore": "take rain and haze out of pictures",
     "evaluate": "measure restored pictures against their targets (PSNR, SSIM)",
+    "data": "look at folders of pictures before training on them",
     "train": "train a network that takes rain and haze out of pictures",
     "check": "check an operation of your own, or of the library",
     "compile": "compile a function for a TPU or GPU that is not there, and report",

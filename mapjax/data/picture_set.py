@@ -125,9 +125,15 @@ def pair_set(
     observed, clean = (PictureFiles(paths) for paths in zip(*pairs, strict=True))
     for (seen, target), size, wanted in zip(pairs, observed.sizes, clean.sizes, strict=True):
         if size != wanted:
-            raise ValueError(
-                f"{seen}: is {size[0]}x{size[1]} pixels, and its clean picture {target} is "
-                f"{wanted[0]}x{wanted[1]}; a pair needs one size"
-            )
+            raise ValueError(f"{seen}: {why_unequal(size, target, wanted)}")
     clean, observed = hold([clean, observed], memory=memory)
     return PictureSet(name, clean, observed=observed, weight=weight, rescale=False)
+
+
+def why_unequal(size: tuple[int, int], clean: Path, wanted: tuple[int, int]) -> str:
+    """What is wrong with an observed picture of another size than its clean one."""
+    width, height = size
+    return (
+        f"is {width}x{height} pixels, and its clean picture {clean} is {wanted[0]}x{wanted[1]}; "
+        "a pair needs one size"
+    )
