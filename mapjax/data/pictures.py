@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from .picture_set import PictureSet
-from .reading import prefetch as prefetch
 
 
 class PictureBatch(NamedTuple):
