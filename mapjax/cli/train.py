@@ -1,10 +1,13 @@
-"""`mapjax train`: train a model on folders of clean pictures."""
+"""`mapjax train`: train a model on folders of pictures."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
+from mapjax.cli._recipe import merge, read_recipe
 
 if TYPE_CHECKING:
     from mapjax.train import TrainSettings
@@ -13,9 +16,19 @@ _EXTRA = ("optax", "orbax")
 
 _DESCRIPTION = """Train a model that takes rain and haze out of pictures.
 
-Training needs clean pictures only: rain and haze are rendered over them. Interrupted at any time,
---resume goes on from the newest checkpoint with the settings of the run; options given beside it
-replace single ones.
+    mapjax data check photos                                     look at them first
+    mapjax train --clean photos --output run                     renders rain and haze over them
+    mapjax train --pairs rainy dry --validation test --output run
+    mapjax train --recipe mine.yaml --steps 9000 --output run    options count more than a recipe
+    mapjax train --resume --output run                           goes on from the newest checkpoint
+
+Pairs are pictures with weather and without; of clean pictures alone none are needed. Both may be
+mixed. A recipe is a YAML file of the names below, `steps: 9000` or `model: {stride: 4}`, or a
+Python file with `settings`, a dict of them. A run that is resumed has the settings that it had;
+those of a recipe, and options, replace single ones.
+
+The folder of a run gets settings.json, environment.json (versions), log.jsonl, checkpoints/,
+weights.safetensors for `mapjax restore --model`, and at the end report.html.
 
 On a Linux CPU much time can go into fresh memory pages; GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in
 the environment (glibc 2.35 or newer) saves it."""
@@ -36,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings, resume = _parse(argv)
         data = load_data(settings)
+    except BrokenPipeError:
+        raise  # by whoever read the help
     except (TrainingError, OSError, ValueError) as error:
         return _fail(error)
     keep_compiled_programs()
@@ -49,38 +64,78 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str]) -> "tuple[TrainSettings, bool]":
     import tyro
 
-    from mapjax.train import TrainSettings
+    from mapjax.data import RenderSettings
+    from mapjax.models import RainHazeConfig
+    from mapjax.train import TrainSettings, groups
+    from mapjax.train.settings import typed_values
 
     def command(
-        settings: Annotated[TrainSettings, tyro.conf.arg(name="")],
+        run: tyro.conf.OmitArgPrefixes[groups.RunSettings],
+        data: tyro.conf.OmitArgPrefixes[groups.DataSettings],
+        schedule: tyro.conf.OmitArgPrefixes[groups.ScheduleSettings],
+        optimizer: tyro.conf.OmitArgPrefixes[groups.OptimizerSettings],
+        loss: tyro.conf.OmitArgPrefixes[groups.LossSettings],
+        device: tyro.conf.OmitArgPrefixes[groups.DeviceSettings],
+        model: RainHazeConfig,
+        render: RenderSettings,
         *,
         resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+        recipe: Annotated[
+            Path | None, tyro.conf.arg(metavar="FILE.yaml|FILE.py", help_behavior_hint="")
+        ] = None,
     ) -> tuple[TrainSettings, bool]:
         """Train.
 
         Args:
-            settings: the settings of the run.
+            model: The network; its dtype is what it computes in, parameters stay in float32.
+            render: How rain and haze are drawn over clean pictures.
             resume: Go on from the newest checkpoint in the output folder.
+            recipe: Settings in a file.
         """
-        return settings, resume
+        del recipe  # its settings are the defaults of the others
+        parts = (run, data, schedule, optimizer, loss, device)
+        values = {name: value for part in parts for name, value in vars(part).items()}
+        return TrainSettings(**values, model=model, render=render), resume
 
-    if (saved := _saved_settings(argv)) is not None:
-        command.__defaults__ = (TrainSettings.read(saved),)
+    below = typed_values(TrainSettings, _values_below_options(argv))
+    below.setdefault("output", tyro.MISSING)
+    parts = [
+        group(**{field.name: below[field.name] for field in fields(group) if field.name in below})
+        for group in groups.GROUPS
+    ]
+    command.__defaults__ = (
+        *parts,
+        below.get("model", RainHazeConfig()),
+        below.get("render", RenderSettings()),
+    )
     return tyro.cli(command, prog="mapjax train", description=_DESCRIPTION, args=argv)
+
+
+def _values_below_options(argv: Sequence[str]) -> dict[str, Any]:
+    """The settings of the run to resume, and over them those of the recipe."""
+    from mapjax.train import TrainSettings
+    from mapjax.train.settings import typed_values
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--recipe", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    known, _ = parser.parse_known_args(argv)
+    values = {}
+    if known.resume and known.output is not None:
+        saved = known.output / "settings.json"
+        if saved.exists():
+            values = asdict(TrainSettings.read(saved))
+    if known.recipe is None:
+        return values
+    recipe = read_recipe(known.recipe)
+    try:
+        typed_values(TrainSettings, recipe)
+    except ValueError as error:
+        raise ValueError(f"{known.recipe}: {error}") from error
+    return merge(values, recipe)
 
 
 def _fail(reason: object) -> int:
     print(f"mapjax train: {reason}", file=sys.stderr)
     return 1
-
-
-def _saved_settings(argv: Sequence[str]) -> Path | None:
-    """The settings of the run to resume: they are the defaults of the options."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--output", type=Path)
-    parser.add_argument("--resume", action="store_true")
-    known, _ = parser.parse_known_args(argv)
-    if not known.resume or known.output is None:
-        return None
-    path = known.output / "settings.json"
-    return path if path.exists() else None

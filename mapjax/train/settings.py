@@ -1,19 +1,34 @@
-"""The settings of a training run: one frozen dataclass that checks itself."""
+"""All settings of a training run: one frozen dataclass that checks itself."""
 
 import dataclasses
+import difflib
 import json
 import math
 import os
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mapjax.data import RenderSettings
 from mapjax.models import RainHazeConfig
+from mapjax.train.groups import (
+    DataSettings,
+    DeviceSettings,
+    LossSettings,
+    OptimizerSettings,
+    RunSettings,
+    ScheduleSettings,
+)
 
 
+# Fields come in the order of the bases from the last to the first: `output`, which has no default,
+# is the first of all.
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(
+    DeviceSettings, LossSettings, OptimizerSettings, ScheduleSettings, DataSettings, RunSettings
+):
     """Everything that decides how a run goes.
 
     A run goes through stages: `steps`, `batch` and `patch` hold one number for each, so
@@ -29,104 +44,10 @@ class TrainSettings:
         (1000, (8, 64), (8, 128))
     """
 
-    output: str
-    """Folder of the run: checkpoints, log, weights."""
-    clean: tuple[str, ...] = ()
-    """Folders of clean pictures, over which rain and haze are rendered."""
-    pairs: tuple[str, ...] = ()
-    """Folders of pairs, with rain or haze and without (`mapjax data check DIR` tells whether it is
-    one); or INPUT TARGET, any two folders with matching names."""
-    shares: tuple[tuple[str, float], ...] = ()
-    """Shares of the samples that come from single folders, as `--shares DIR 0.3`; the folders
-    without one divide the rest by their number of pixels."""
-    streaks: str | None = None
-    """Folder of rain streak renderings; without it streaks are drawn."""
-    depth_scenes: str | None = None
-    """Folder of scenes (gt/, hazy/) whose depth is computed from their haze."""
-    depth_scene_names: tuple[str, ...] = ()
-    """Names of the scenes to use; none means all."""
-    depth_share: float = 0.25
-    """Share of the samples that come from the scenes with depth."""
-    depth_borrowed: float = 0.0
-    """Share of the other samples that have the depth of such a scene in place of a drawn one."""
-    validation: str | None = None
-    """Folder of clean pictures to validate on."""
-    long_side: int = 1000
-    """Clean pictures with a longer side are shrunk to it, in pixels; pairs keep their scale."""
-    memory: float = 4.0
-    """GiB that decoded pictures may take; folders that do not fit are read while training."""
-    workers: int = max(1, (os.cpu_count() or 1) // 4)
-    """Threads that prepare batches (in each process, where there are processes)."""
-    processes: int = 0
-    """Processes that prepare batches, by Grain, where threads are too slow; 0 for threads alone."""
-
     model: RainHazeConfig = field(default_factory=RainHazeConfig)
     """The network; its dtype is what it computes in, parameters and exports stay in float32."""
-    init: str | None = None
-    """Weights to start from (a name or a safetensors file of the same model)."""
-
     render: RenderSettings = field(default_factory=RenderSettings)
     """How rain and haze are drawn."""
-
-    steps: tuple[int, ...] = (20_000,)
-    """Steps of each stage."""
-    batch: tuple[int, ...] = (8,)
-    """Patches in a batch."""
-    patch: tuple[int, ...] = (192,)
-    """Side of the patches, in pixels."""
-
-    learning_rate: float = 1e-3
-    """Peak learning rate."""
-    final_learning_rate: float = 1e-6
-    """Learning rate at the last step."""
-    warmup_steps: int = 500
-    """Steps over which the learning rate rises from zero, before the cosine takes it down."""
-    weight_decay: float = 1e-4
-    """Decoupled weight decay."""
-    beta1: float = 0.9
-    """Decay of the mean of the gradient."""
-    beta2: float = 0.99
-    """Decay of the mean square of the gradient."""
-    clip: float = 0.1
-    """Largest norm of the gradient."""
-    max_gradient_norm: float = 1000.0
-    """Updates from a gradient with a larger norm are left out, as those that are not finite."""
-    accumulate: int = 1
-    """Parts of a batch that are worked on one after the other, for less memory."""
-    ema_decay: float = 0.999
-    """Decay of the moving average of the parameters that is validated and shipped."""
-
-    charbonnier: float = 1.0
-    """Weight of the Charbonnier loss."""
-    fourier: float = 0.05
-    """Weight of the absolute error between spectra."""
-    log_mse: float = 0.0
-    """Weight of the logarithm of the squared error of each picture (PSNR as a loss)."""
-    transmission: float = 0.2
-    """Weight of the absolute error of the predicted transmission."""
-    airlight: float = 0.2
-    """Weight of the absolute error of the predicted airlight."""
-
-    seed: int = 0
-    """The start of all randomness: initial weights, batches, rain and haze."""
-
-    log_every: int = 50
-    """Steps between two lines in the log."""
-    validate_every: int = 500
-    """Steps between two validations."""
-    checkpoint_every: int = 500
-    """Steps between two checkpoints."""
-    keep: int = 2
-    """Newest checkpoints to keep (the best one stays too)."""
-    max_minutes: float = math.inf
-    """Stop in good order after this time, with a checkpoint to resume from."""
-    max_skipped: int = 100
-    """Stop when this many updates in a row were left out."""
-
-    devices: int | None = None
-    """How many devices to train on; by default as many as divide the batches."""
-    spatial: int = 1
-    """How many of the devices share a picture, split by rows, where one cannot hold it."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "patch"):
@@ -214,17 +135,30 @@ class TrainSettings:
         """The settings that `to_json` wrote.
 
         Raises:
-            ValueError: the text is no JSON object, or a name in it is not a setting.
+            ValueError: the text is no JSON object, or as `from_values` does.
         """
         values = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError(f"settings: a JSON object was expected, got {type(values).__name__}")
         if values.get("max_minutes", 0) is None:
             values["max_minutes"] = math.inf
-        for name, nested in (("model", RainHazeConfig), ("render", RenderSettings)):
-            if name in values:
-                values[name] = _build(nested, values[name])
-        return _build(cls, values)
+        return cls.from_values(values)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> "TrainSettings":
+        """Settings from plain values, those of `model` and `render` in mappings of their own.
+
+        A list stands for a tuple, and a single value for a tuple of one.
+
+        Raises:
+            ValueError: a name is not a setting, or its value is of another type.
+
+        Example:
+            >>> values = {"output": "run", "steps": 900, "model": {"widths": [32, 64]}}
+            >>> TrainSettings.from_values(values).model.widths
+            (32, 64)
+        """
+        return cls(**typed_values(cls, values))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "TrainSettings":
@@ -235,11 +169,32 @@ class TrainSettings:
             raise ValueError(f"{path}: {error}") from error
 
 
-def _build(cls: type, values: dict[str, Any]) -> Any:
-    unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(cls)})
-    if unknown:
-        raise ValueError(f"{cls.__name__} has no setting {', '.join(unknown)}")
-    return cls(**{name: _tuples(value) for name, value in values.items()})
+def typed_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as the fields of a dataclass want them.
+
+    Raises:
+        ValueError: a name is no field, or its value is of another type.
+    """
+    hints = typing.get_type_hints(cls)
+    for name in values.keys() - hints.keys():
+        near = difflib.get_close_matches(str(name), hints, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{cls.__name__} has no setting {name}{hint}")
+    return {name: _convert(name, value, hints[name]) for name, value in values.items()}
+
+
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    import typeguard  # comes with tyro
+
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return typing.cast(type, hint)(**typed_values(hint, value))
+    value = _tuples(value)
+    if typing.get_origin(hint) is tuple and not isinstance(value, tuple):
+        value = (value,)
+    try:
+        return typeguard.check_type(value, hint)
+    except typeguard.TypeCheckError as error:
+        raise ValueError(f"{name}: {error}, got {value!r}") from error
 
 
 def _tuples(value: Any) -> Any:

@@ -3,6 +3,7 @@ from PIL import Image
 
 from mapjax.cli import main
 from mapjax.cli.train import _parse
+from mapjax.models import RainHazeConfig
 from mapjax.train import TrainSettings
 
 
@@ -73,6 +74,58 @@ def test_help_teaches(capsys):
         main(["train", "--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    assert "Training needs clean pictures only" in shown
+    assert "renders rain and haze over them" in shown
     for field in TrainSettings.__dataclass_fields__:
         assert f"--{field.replace('_', '-')}" in shown or field in ("model", "render")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("recipe.yaml", "clean: [a, b]\nlearning_rate: 2e-3\nsteps: 900\nmodel: {stride: 8}\n"),
+        (
+            "recipe.py",
+            "settings = dict(clean=['a', 'b'], learning_rate=2e-3, steps=900)\n"
+            "settings['model'] = {'stride': 8}\n",
+        ),
+    ],
+)
+def test_a_recipe_counts_less_than_options_and_more_than_a_run(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    run = tmp_path / "run"
+    run.mkdir()
+    before = TrainSettings(
+        output=str(run), steps=(800,), model=RainHazeConfig(widths=(8,), blocks=(1,))
+    )
+    (run / "settings.json").write_text(before.to_json())
+    options = ["--output", str(run), "--recipe", str(tmp_path / name), "--steps", "1000", "2000"]
+    settings, _ = _parse(options)
+    assert settings.steps == (1000, 2000)
+    assert (settings.clean, settings.learning_rate) == (("a", "b"), 2e-3)
+    assert settings.model == RainHazeConfig(stride=8)
+    settings, resume = _parse([*options[:4], "--resume"])
+    assert resume
+    assert settings.steps == (900,)
+    assert settings.model == RainHazeConfig(stride=8, widths=(8,), blocks=(1,))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "stepps: 3", "a.yaml: TrainSettings has no setting stepps; did you mean steps?"),
+        ("a.yaml", "steps: many", "a.yaml: steps: item 0 of tuple is not an instance of int, got"),
+        ("a.yaml", "render: {noise: 1}", "a.yaml: noise: tuple has wrong number of elements"),
+        ("a.yaml", "- steps", "a.yaml: a mapping `name: value` was expected, got list"),
+        ("a.yaml", "a: [", "a.yaml: no YAML: "),
+        ("a.py", "settings = 3", "a.py: its `settings` must be a dict or TrainSettings, got 3"),
+        ("a.py", "1 / 0", "a.py raises ZeroDivisionError"),
+        ("absent.yaml", None, "No such file or directory: 'absent.yaml'"),
+    ],
+)
+def test_mistakes_in_a_recipe_name_it(name, text, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    assert main(["train", "--output", "run", "--recipe", name]) == 1
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
