@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 
 from mapjax import __version__
+from mapjax._memory import peak_of_process
 from mapjax.cli import _output
 from mapjax.restore.defaults import DEFAULT_MODEL, DEFAULT_TILE
 from mapjax.restore.errors import PictureError
@@ -176,9 +177,5 @@ def _side_by_side(before: Photo, after: Photo) -> Photo:
 
 def _peak_memory_mib():
     """The most memory that this process has held; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    peak = peak_of_process()
+    return None if peak is None else peak / 2**20

@@ -36,7 +36,7 @@ class DataSettings:
     pairs: tuple[str, ...] = ()
     """Folders of pairs (`mapjax data check` tells), or INPUT TARGET, two with matching names."""
     shares: tuple[tuple[str, float], ...] = ()
-    """Shares of the samples from single folders, DIR 0.3 ...; size divides the rest among others."""
+    """Shares of the samples from single folders, DIR 0.3 ...; size divides the rest of them."""
     streaks: str | None = None
     """Folder of rain streak renderings; without it streaks are drawn."""
     depth_scenes: str | None = None

@@ -1,4 +1,4 @@
-"""What a run says: JSON lines in a file, a progress bar or plain lines for people."""
+"""What a run says: JSON lines in a file, event files, a progress bar or plain lines for people."""
 
 import json
 import os
@@ -9,10 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import jax
 from tqdm import tqdm
 
 from mapjax._files import replacing
+from mapjax._memory import peak_of_process
 from mapjax.train.step import Metrics
+from mapjax.train.tensorboard import EventFiles
 
 
 class Log:
@@ -25,6 +28,10 @@ class Log:
         total: step at which it ends.
         every: steps between two lines about the loss.
         learning_rate: the schedule.
+        tensorboard: folder for event files, or None.
+
+    Raises:
+        TrainingError: there is a folder for event files, and nothing that writes them.
     """
 
     def __init__(
@@ -35,7 +42,9 @@ class Log:
         total: int,
         every: int,
         learning_rate: Callable[[int], Any],
+        tensorboard: str | os.PathLike[str] | None = None,
     ) -> None:
+        self._events = None if tensorboard is None else EventFiles(tensorboard, first=first)
         _rewind(Path(path), first)
         self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
         self._bar = tqdm(
@@ -44,6 +53,7 @@ class Log:
         self._first = self._step = first
         self._every, self._learning_rate = every, learning_rate
         self._losses: list[float] = []
+        self._psnr: float | None = None
         self._pictures, self._since = 0, time.monotonic()
 
     def step(self, metrics: Metrics, *, pictures: int) -> None:
@@ -62,18 +72,35 @@ class Log:
             "gradient_norm": float(metrics.gradient_norm),
             "learning_rate": float(self._learning_rate(self._step - 1)),
             "pictures_per_second": self._pictures / max(time.monotonic() - self._since, 1e-9),
+            "memory_gib": _memory_gib(),
             "skipped": int(metrics.skipped),
         }
-        self._bar.set_postfix({"loss": record["loss"], "skipped": record["skipped"]})
+        self._show(record)
         self.event(self._step, "loss", record, quiet=not self._bar.disable)
         self._losses.clear()
         self.resume_clock()
+
+    def _show(self, record: dict[str, Any]) -> None:
+        """Write beside the bar what is looked at most."""
+        shown = {"loss": _short(record["loss"])}
+        if self._psnr is not None:
+            shown["PSNR"] = f"{self._psnr:.2f} dB"
+        shown["pictures/s"] = _short(record["pictures_per_second"])
+        if record["memory_gib"] is not None:
+            shown["memory"] = f"{record['memory_gib']:.1f} GiB"
+        if record["skipped"]:
+            shown["skipped"] = str(record["skipped"])
+        self._bar.set_postfix(shown)
 
     def event(self, step: int, kind: str, values: dict[str, Any], *, quiet: bool = False) -> None:
         """Write an event; `quiet` keeps it off the screen."""
         record = {"step": step, "event": kind, "time": round(time.time(), 1), **values}
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
+        if self._events is not None:
+            self._events.add(step, kind, values)
+        if kind == "validation":
+            self._psnr = values.get("mean")
         if not quiet:
             shown = "  ".join(f"{name} {_short(value)}" for name, value in values.items())
             tqdm.write(f"step {step:>7}  {kind:<10}  {shown}", file=sys.stdout)
@@ -94,10 +121,19 @@ class Log:
     ) -> None:
         self._bar.close()
         self._file.close()
+        if self._events is not None:
+            self._events.close()
 
 
 def _on_terminal() -> bool:
     return sys.stderr.isatty()
+
+
+def _memory_gib() -> float | None:
+    """The most memory that was in use: of a device where it says so, else of this process."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    peak = statistics.get("peak_bytes_in_use", peak_of_process())
+    return None if peak is None else peak / 2**30
 
 
 def _short(value: Any) -> str:

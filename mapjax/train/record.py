@@ -16,6 +16,7 @@ from mapjax._files import replacing
 from mapjax.models import RainHazeConfig
 from mapjax.train.batch import Batch
 from mapjax.train.checkpoint import Checkpoints
+from mapjax.train.environment import write_environment
 from mapjax.train.errors import TrainingError
 from mapjax.train.guard import Watch
 from mapjax.train.log import Log
@@ -107,12 +108,14 @@ def recording(
     output, first = Path(settings.output), int(state.step)
     with replacing(output / "settings.json") as file:
         file.write(settings.to_json().encode())
+    write_environment(output)
     with Log(
         output / "log.jsonl",
         first=first,
         total=settings.total_steps,
         every=settings.log_every,
         learning_rate=learning_rate(settings),
+        tensorboard=output / "tensorboard" if settings.tensorboard else None,
     ) as log:
         log.event(first, "start", _describe(state.params, first, settings, mesh))
         if isinstance(validate, Validation):

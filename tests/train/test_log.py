@@ -47,3 +47,18 @@ def test_resumed_log_continues_where_the_checkpoint_was(open_log, tmp_path):
     with open_log(first=4) as log:
         log.event(6, "validation", {"mean": 6.5})
     assert [(line["step"], line["mean"]) for line in lines(tmp_path)] == [(2, 2), (4, 4), (6, 6.5)]
+
+
+def test_the_bar_shows_the_latest_validation_and_the_memory(
+    open_log, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("mapjax.train.log._on_terminal", lambda: True)
+    with open_log() as log:
+        log.event(0, "validation", {"mean": 27.125})
+        for _ in range(2):
+            log.step(metrics(1.0), pictures=5)
+    shown = capsys.readouterr().err
+    assert (
+        "loss=1" in shown and "PSNR=27.12 dB" in shown and "GiB" in shown and "skipped=3" in shown
+    )
+    assert 0 < lines(tmp_path)[-1]["memory_gib"] < 1000
