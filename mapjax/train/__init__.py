@@ -1,5 +1,14 @@
 """Training: loops over pure steps, with checkpoints that survive anything."""
 
+from mapjax.train.adversarial import AdversarialMetrics as AdversarialMetrics
+from mapjax.train.adversarial import AdversarialState as AdversarialState
+from mapjax.train.adversarial import Players as Players
+from mapjax.train.adversarial import Samples as Samples
+from mapjax.train.adversarial import discriminate_by as discriminate_by
+from mapjax.train.adversarial import generate_from_given as generate_from_given
+from mapjax.train.adversarial import generate_from_noise as generate_from_noise
+from mapjax.train.adversarial import init_adversarial_state as init_adversarial_state
+from mapjax.train.adversarial import make_adversarial_step as make_adversarial_step
 from mapjax.train.checkpoint import Checkpoints as Checkpoints
 from mapjax.train.data import TrainData as TrainData
 from mapjax.train.data import load_data as load_data

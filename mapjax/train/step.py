@@ -144,11 +144,11 @@ def make_step(
     return compiled(step, mesh)
 
 
-def average(ema: Params, params: Params, *, step: Int32[Array, ""], decay: float) -> Params:
+def average(ema: Params, params: Params, *, step: Int32[Array, ""], decay: float) -> Any:
     """The moving average of the parameters, one step on."""
     # Early averages forget fast, or the initial weights would linger for 1 / (1 - decay) steps.
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
-    return optax.incremental_update(params, ema, 1 - decay)
+    slow = jnp.minimum(decay, (1 + step) / (10 + step))
+    return optax.incremental_update(params, ema, 1 - slow)
 
 
 def mean_gradient(
