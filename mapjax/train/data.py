@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mapjax.data import load_depth_scenes, load_streaks
+from mapjax.data.layouts import find_pairs
 from mapjax.data.pairs import load_pairs
 from mapjax.data.picture_set import PictureSet, depth_set, load_pictures
 from mapjax.data.pictures import Pictures
@@ -20,7 +21,7 @@ class TrainData:
     Args:
         pictures: where training batches come from.
         streaks: bank of rain streaks, or None.
-        validation: clean pictures, or None.
+        validation: pairs or clean pictures, or None.
     """
 
     pictures: Pictures
@@ -56,5 +57,12 @@ def load_data(settings: TrainSettings) -> TrainData:
     return TrainData(
         pictures=Pictures(sets, seed=settings.seed, borrow=settings.depth_borrowed),
         streaks=None if settings.streaks is None else load_streaks(settings.streaks),
-        validation=None if settings.validation is None else load_pictures(settings.validation),
+        validation=None if settings.validation is None else _load_validation(settings.validation),
     )
+
+
+def _load_validation(folder: str) -> PictureSet:
+    # Each picture is looked at once, when a run starts: none has to stay in memory.
+    if find_pairs(folder):
+        return load_pairs([folder], memory=0)[0]
+    return load_pictures(folder, memory=0)

@@ -81,7 +81,11 @@ def train(
     )
     if validate is None and data.validation is not None and devices.is_leader():
         validate = Validation(
-            data.validation.pictures, graph, settings.render, streaks=data.streaks
+            data.validation.pictures,
+            graph,
+            settings.render,
+            streaks=data.streaks,
+            observed=data.validation.observed,
         )
     with ExitStack() as stack:
         stack.enter_context(no_room(settings.output))

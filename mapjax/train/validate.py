@@ -1,7 +1,8 @@
-"""Validation on rain and haze that never change: fixed pictures under a fixed key."""
+"""Validation on rain and haze that never change: pairs, or clean pictures under a fixed key."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +19,29 @@ from mapjax.train.step import Params
 _KEY = 0x5EED
 
 
-class Validation:
-    """PSNR of restored pictures under rain, under haze and under both.
+class Sample(NamedTuple):
+    """A picture as it was observed, restored and clean, and the weather it was observed in."""
 
-    The middle square of each picture is resized to `size`. Rain and haze are rendered once; the
-    three weathers of a picture share them, so their scores can be compared.
+    weather: str
+    observed: UInt8[np.ndarray, "size size 3"]
+    restored: UInt8[np.ndarray, "size size 3"]
+    clean: UInt8[np.ndarray, "size size 3"]
+
+
+class Validation:
+    """PSNR of restored pictures under rain, under haze and under both, or of pairs.
+
+    The middle square of each clean picture is resized to `size`, and rain and haze are rendered
+    once; the three weathers of a picture share them, so their scores can be compared. Of pairs the
+    middle square is cut, since the rain that a camera saw has a size.
 
     Args:
         pictures: clean pictures.
         graph: the structure of the model.
         settings: how rain and haze are drawn; always both, and without noise.
         streaks: bank of streaks, as for `mapjax.data.render`.
-        size: side of the validated squares, in pixels.
+        observed: what a camera saw of each picture, or None: rain and haze are rendered.
+        size: side of the validated squares, in pixels; of pairs less where a picture is smaller.
         batch: pictures restored at a time.
     """
 
@@ -40,30 +52,23 @@ class Validation:
         settings: RenderSettings,
         *,
         streaks: UInt8[np.ndarray, "count height width"] | None = None,
+        observed: Sequence[Image.Image] | None = None,
         size: int = 256,
         batch: int = 8,
     ) -> None:
-        settings = dataclasses.replace(
-            settings, rain_only=0.0, haze_only=0.0, rain_and_haze=1.0, noise_probability=0.0
-        )
-        clean = np.stack([_middle(picture, size) for picture in pictures])
-        rendered = render(
-            jax.random.key(_KEY),
-            jnp.asarray(clean, jnp.float32) / 255,
-            settings=settings,
-            streaks=streaks,
-        )
-        self._clean = _eight_bits(rendered.clean)
-        self._observed = _weathers(rendered)
-        self._batches = [slice(start, start + batch) for start in range(0, len(clean), batch)]
-        self._psnr = _make_psnr(graph)
+        if observed is None:
+            self._clean, self._observed = _render_weathers(pictures, settings, streaks, size)
+        else:
+            self._clean, self._observed = _cut_pairs(pictures, observed, size)
+        self._batches = [slice(start, start + batch) for start in range(0, len(self._clean), batch)]
+        self._restore = _make_restore(graph)
 
     def __call__(self, params: Params) -> dict[str, float]:
         """The mean PSNR (RGB, dB, outputs rounded to 8 bits) by weather, and their `mean`."""
         return _summary(
             {
-                weather: [self._psnr(params, observed[b], self._clean[b]) for b in self._batches]
-                for weather, observed in self._observed.items()
+                weather: [self._restore(params, seen[b], self._clean[b])[1] for b in self._batches]
+                for weather, seen in self._observed.items()
             }
         )
 
@@ -78,6 +83,57 @@ class Validation:
                 for weather, observed in self._observed.items()
             }
         )
+
+    def samples(self, params: Params) -> list[Sample]:
+        """The first batch, restored: to look at."""
+        first, samples = self._batches[0], []
+        for weather, observed in self._observed.items():
+            restored, _ = self._restore(params, observed[first], self._clean[first])
+            pictures = zip(observed[first], _eight_bits(restored), self._clean[first], strict=True)
+            samples += [Sample(weather, *three) for three in pictures]
+        return samples
+
+
+def _render_weathers(
+    pictures: Sequence[Image.Image],
+    settings: RenderSettings,
+    streaks: UInt8[np.ndarray, "count height width"] | None,
+    size: int,
+) -> tuple[UInt8[np.ndarray, "batch size size 3"], dict[str, UInt8[np.ndarray, "..."]]]:
+    """The clean squares, and the same in each weather."""
+    settings = dataclasses.replace(
+        settings, rain_only=0.0, haze_only=0.0, rain_and_haze=1.0, noise_probability=0.0
+    )
+    clean = np.stack([_middle(picture, size) for picture in pictures])
+    rendered = render(
+        jax.random.key(_KEY),
+        jnp.asarray(clean, jnp.float32) / 255,
+        settings=settings,
+        streaks=streaks,
+    )
+    return _eight_bits(rendered.clean), _weathers(rendered)
+
+
+def _cut_pairs(
+    clean: Sequence[Image.Image], observed: Sequence[Image.Image], size: int
+) -> tuple[UInt8[np.ndarray, "batch side side 3"], dict[str, UInt8[np.ndarray, "..."]]]:
+    """The middle squares of pairs, all of the side of the smallest."""
+    pairs = [(_cut(c, size), _cut(o, size)) for c, o in zip(clean, observed, strict=True)]
+    side = min(len(square) for square, _ in pairs)
+    squares, seen = (
+        np.stack([_middle_of(part, side) for part in parts]) for parts in zip(*pairs, strict=True)
+    )
+    return squares, {"pairs": seen}
+
+
+def _cut(picture: Image.Image, size: int) -> UInt8[np.ndarray, "side side 3"]:
+    """The middle square, of `size` pixels or as large as it can be."""
+    return _middle_of(np.asarray(picture), min(size, *picture.size))
+
+
+def _middle_of(pixels: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np.ndarray, "..."]:
+    top, left = ((length - side) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
 
 
 def _weathers(rendered: Rendered) -> dict[str, UInt8[np.ndarray, "batch size size 3"]]:
@@ -107,13 +163,16 @@ def _eight_bits(image: Float[Array, "*batch height width 3"]) -> UInt8[np.ndarra
     return np.asarray(jnp.round(jnp.clip(image, 0, 1) * 255).astype(jnp.uint8))
 
 
-def _make_psnr(graph: nnx.GraphDef) -> Callable[[Params, Array, Array], Float[Array, " batch"]]:
+def _make_restore(
+    graph: nnx.GraphDef,
+) -> Callable[[Params, Array, Array], tuple[Array, Float[Array, " batch"]]]:
+    """Restored pictures and their PSNR, from parameters, observed and clean pictures."""
     import dm_pix
 
     @jax.jit
-    def psnr(params, observed, clean):
+    def restore(params, observed, clean):
         restored = nnx.merge(graph, params)(observed.astype(jnp.float32) / 255)
         restored = jnp.round(jnp.clip(restored.astype(jnp.float32), 0, 1) * 255) / 255
-        return dm_pix.psnr(restored, clean.astype(jnp.float32) / 255)
+        return restored, dm_pix.psnr(restored, clean.astype(jnp.float32) / 255)
 
-    return psnr
+    return restore

@@ -42,3 +42,36 @@ def test_scores_repeat_and_follow_the_parameters(validation):
     # Haze is brighter than the picture under it, so darkening helps and brightening hurts.
     darker, brighter = measure({"by": jnp.float32(-0.1)}), measure({"by": jnp.float32(0.1)})
     assert darker["haze"] > measure(params)["haze"] > brighter["haze"]
+
+
+def test_pairs_are_what_the_camera_saw():
+    rng = np.random.default_rng(0)
+    sizes = [(40, 30), (26, 50), (24, 24)]
+    clean = [rng.integers(0, 200, (*size, 3), dtype=np.uint8) for size in sizes]
+    graph, params = split(Brighten())
+    measure = Validation(
+        [Image.fromarray(picture) for picture in clean],
+        graph,
+        RenderSettings(),
+        observed=[Image.fromarray(picture + 51) for picture in clean],
+        size=32,
+        batch=2,
+    )
+    expected = pytest.approx(-20 * np.log10(51 / 255), abs=1e-3)
+    assert measure.observed() == {"pairs": expected, "mean": expected}
+    assert measure({"by": jnp.float32(-0.1)})["pairs"] > measure(params)["pairs"] == expected
+    first, second = measure.samples(params)
+    assert (first.weather, first.clean.shape) == ("pairs", (24, 24, 3))
+    np.testing.assert_array_equal(first.clean, clean[0][8:32, 3:27])
+    np.testing.assert_array_equal(second.observed, second.clean + 51)
+    np.testing.assert_array_equal(second.restored, second.observed)
+
+
+def test_samples_are_restored(validation):
+    measure, _ = validation
+    samples = measure.samples({"by": jnp.float32(0.2)})
+    assert [sample.weather for sample in samples] == ["rain"] * 2 + ["haze"] * 2 + ["both"] * 2
+    for sample in samples:
+        brighter = np.minimum(sample.observed.astype(int) + 51, 255)
+        np.testing.assert_array_equal(sample.restored, brighter)
+        assert (sample.observed != sample.clean).any()
