@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mapjax.op import op
-from mapjax_kernels.window_attention import chunked
+from mapjax_kernels.window_attention import chunked, tpu
 
 
 @op(
@@ -107,3 +107,7 @@ def _to_picture(
 
 
 window_attention.kernel(name="chunked", gradient=chunked.gradient)(chunked.forward)
+# Default by the compiler's schedule, which kernels/README.md holds against XLA's own.
+window_attention.kernel("tpu", name="pallas", gradient=tpu.gradient, fits=tpu.fits, partition=True)(
+    tpu.forward
+)

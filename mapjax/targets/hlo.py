@@ -138,16 +138,37 @@ class Program:
             if instruction.opcode in _FREE:
                 continue
             if instruction.opcode in ("while", "conditional", "call"):
-                trips = instruction.attribute(r'"known_trip_count":\{"n":"(\d+)"')
+                turns = self._turns(instruction, computation)
                 branches = re.findall(
                     r"(?:true|false)_computation=%?([\w.\-]+)", instruction.attributes
                 )
                 listed = instruction.attribute(r"branch_computations=\{([^}]*)\}")
                 branches += re.findall(r"%?([\w.\-]+)", listed or "")
                 for called in [*instruction.called, *branches]:
-                    yield from self._launches(called, calls * int(trips or 1))
+                    yield from self._launches(called, calls * turns)
             else:
                 yield Launch(instruction, calls, computation)
+
+    def _turns(self, loop: Instruction, around: Computation) -> int:
+        """How often the body of a loop runs; 1 where the program does not tell."""
+        if known := loop.attribute(r'"known_trip_count":\{"n":"(\d+)"'):
+            return int(known)
+        # On a TPU only the condition tells: a counter, which grows by one, below a constant.
+        name = loop.attribute(r"condition=%?([\w.\-]+)") or ""
+        condition = self.computations.get(name, Computation())
+        test = condition.instructions.get(condition.root)
+        if test is None or test.opcode != "compare" or "direction=LT" not in test.attributes:
+            return 1
+        counter, limit = (condition.instructions[name] for name in test.operands)
+        state = around.instructions.get(loop.operands[0])
+        index = counter.attribute(r"index=(\d+)")
+        if state is None or state.opcode != "tuple" or index is None:
+            return 1
+        first = around.instructions[state.operands[int(index)]]
+        while first.opcode == "copy":
+            first = around.instructions[first.operands[0]]
+        start, end = _integer(first), _integer(limit)
+        return 1 if start is None or end is None else max(0, end - start)
 
     def operands(self, launch: Launch) -> list[Array]:
         """The arrays that a kernel takes."""
@@ -276,6 +297,11 @@ def _instruction(name: str, text: str) -> Instruction:
     # The number of a parameter stands between the brackets: keep it with the attributes.
     attributes = inner + rest[stop:] if opcode in ("parameter", "constant") else rest[stop:]
     return Instruction(name, opcode.strip(), tuple(_arrays(kind)), operands, attributes)
+
+
+def _integer(instruction: Instruction) -> int | None:
+    found = instruction.attribute(r"^\((-?\d+)\)")
+    return int(found) if instruction.opcode == "constant" and found else None
 
 
 def _end_of_type(text: str) -> int:

@@ -71,6 +71,29 @@ def test_what_runs_and_how_often():
     assert calls == {"y": 1, "fusion.1": 1, "fusion.2": 1, "copy-start.1": 1, "negate.1": 7}
 
 
+def test_turns_of_a_loop_whose_condition_alone_tells():
+    condition = """\
+%c (state: (s32[], f32[8,1000])) -> pred[] {
+  %state = (s32[], f32[8,1000]{1,0:T(8,128)}) parameter(0)
+  %limit = s32[] constant(9)
+  %counter = s32[] get-tuple-element(%state), index=0
+  ROOT %less = pred[] compare(%counter, %limit), direction=LT
+}
+
+ENTRY"""
+    initial = """\
+  %first = s32[] constant(4)
+  %copied = s32[] copy(%first)
+  %init = (s32[], f32[8,1000]{1,0:T(8,128)}) tuple(%copied, %copy-done.1)
+  ROOT %while.1 ="""
+    text = TEXT.replace("ENTRY", condition).replace("  ROOT %while.1 =", initial)
+    text = text.replace("known_trip_count", "unknown")
+    calls = {launch.instruction.name: launch.calls for launch in Program(text).launches()}
+    assert calls["negate.1"] == 5
+    calls = Program(text.replace("direction=LT", "direction=NE")).launches()
+    assert [launch.calls for launch in calls][-1] == 1
+
+
 def test_an_instruction_over_several_lines():
     metadata = '"tpu_custom_call", frontend_attributes={kernel_metadata={\n"xprof": "{}"\n}}, '
     program = Program(TEXT.replace('"tpu_custom_call", ', metadata))

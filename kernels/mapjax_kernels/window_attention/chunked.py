@@ -9,15 +9,14 @@ windows where it is small.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
+from mapjax_kernels.window_attention.bias import spread
 from mapjax_kernels.window_attention.grid import Grid
 
 ENTRIES = 2**22  # logits of a chunk: fewer, and what starts and ends it weighs more
@@ -35,11 +34,11 @@ def forward(
 ) -> jax.Array:
     """The result; arguments and meaning as in `mapjax.ops.window_attention`."""
     inner = _Attention.of(q, window, scale)
-    spread = inner.spread(bias)
+    pairs = inner.spread(bias)
 
     def chunk(state: None, windows: list, parts: jax.Array | None) -> tuple[None, list]:
         query, key, value = windows
-        weights = inner.weights(query, key, spread, parts)
+        weights = inner.weights(query, key, pairs, parts)
         return state, [inner.dot("whqk,whkd->whqd", weights, value).astype(q.dtype)]
 
     like = jax.ShapeDtypeStruct(v.shape, q.dtype)
@@ -60,25 +59,25 @@ def gradient(
 ) -> tuple[jax.Array | None, ...]:
     """The cotangents of the arrays."""
     inner = _Attention.of(q, window, scale)
-    spread, pull = (None, None) if bias is None else jax.vjp(inner.spread, bias)
+    pairs, pull = (None, None) if bias is None else jax.vjp(inner.spread, bias)
 
-    def chunk(d_spread: jax.Array | None, windows: list, parts: jax.Array | None) -> tuple:
+    def chunk(d_pairs: jax.Array | None, windows: list, parts: jax.Array | None) -> tuple:
         query, key, value, up = windows
-        weights = inner.weights(query, key, spread, parts)
+        weights = inner.weights(query, key, pairs, parts)
         d_value = inner.dot("whqk,whqd->whkd", weights, up)
         d_weights = inner.dot("whqd,whkd->whqk", up, value)
         mean = jnp.sum(weights * d_weights, axis=-1, keepdims=True)
         d_logits = weights * (d_weights - mean)
-        if d_spread is not None:
-            d_spread += jnp.sum(d_logits, axis=0)
+        if d_pairs is not None:
+            d_pairs += jnp.sum(d_logits, axis=0)
         d_query = inner.dot("whqk,whkd->whqd", d_logits, key) * inner.scale
         d_key = inner.dot("whqk,whqd->whkd", d_logits, query) * inner.scale
-        pairs = zip((q, k, v), (d_query, d_key, d_value), strict=True)
-        return d_spread, [d.astype(x.dtype) for x, d in pairs]
+        found = zip((q, k, v), (d_query, d_key, d_value), strict=True)
+        return d_pairs, [d.astype(x.dtype) for x, d in found]
 
-    initial = None if spread is None else jnp.zeros_like(spread)
-    d_spread, found = _grid(q, window, shift).sweep(chunk, initial, (q, k, v, cotangent), (q, k, v))
-    return *found, None if pull is None else pull(d_spread)[0]
+    initial = None if pairs is None else jnp.zeros_like(pairs)
+    d_pairs, found = _grid(q, window, shift).sweep(chunk, initial, (q, k, v, cotangent), (q, k, v))
+    return *found, None if pull is None else pull(d_pairs)[0]
 
 
 def _grid(q: jax.Array, window: tuple[int, int], shift: tuple[int, int]) -> Grid:
@@ -101,23 +100,16 @@ class _Attention:
         return cls(window, scale, jnp.float64 if q.dtype == jnp.float64 else jnp.float32)
 
     def spread(self, bias: jax.Array | None) -> jax.Array | None:
-        """A table (rows, columns, heads) by relative position, for every pair: (heads, q, k)."""
-        if bias is None:
-            return None
-        rows, columns = (jnp.asarray(_relative(n), self.dtype) for n in self.window)
-        spread = jnp.einsum(
-            "qka,lmb,abh->hqlkm", rows, columns, bias.astype(self.dtype), precision="highest"
-        )
-        tokens = math.prod(self.window)
-        return spread.reshape(bias.shape[-1], tokens, tokens)
+        """The bias of every pair of tokens, (heads, q, k)."""
+        return None if bias is None else spread(bias.astype(self.dtype), self.window)
 
     def weights(
-        self, query: jax.Array, key: jax.Array, spread: jax.Array | None, parts: jax.Array | None
+        self, query: jax.Array, key: jax.Array, pairs: jax.Array | None, parts: jax.Array | None
     ) -> jax.Array:
         """Where there are `parts`, of those keys alone whose number is that of the query."""
         logits = self.dot("whqd,whkd->whqk", query, key) * self.scale
-        if spread is not None:
-            logits += jnp.expand_dims(spread, 0)
+        if pairs is not None:
+            logits += jnp.expand_dims(pairs, 0)
         if parts is not None:
             same = parts[:, None, :, None] == parts[:, None, None, :]
             logits = jnp.where(jnp.broadcast_to(same, logits.shape), logits, -jnp.inf)
@@ -128,10 +120,3 @@ class _Attention:
     def dot(self, formula: str, a: jax.Array, b: jax.Array) -> jax.Array:
         """A product of operands in the dtype of the arrays, which sums in the wider one."""
         return jnp.einsum(formula, a.astype(b.dtype), b, preferred_element_type=self.dtype)
-
-
-@functools.cache
-def _relative(size: int) -> np.ndarray:
-    """(query, key, 2 size - 1): one where query - key + size - 1 is the last index."""
-    distance = np.arange(size)[:, None] - np.arange(size)[None, :] + size - 1
-    return np.eye(2 * size - 1, dtype=np.float32)[distance]
