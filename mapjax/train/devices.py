@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
@@ -56,7 +57,16 @@ def make_mesh(devices: int | None = None, *, spatial: int = 1, batches: Sequence
 
 def replicate(mesh: Mesh, tree: Tree) -> Tree:
     """The same arrays, whole on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, P()))
+    everywhere = NamedSharding(mesh, P())
+
+    def place(leaf: Any) -> jax.Array:
+        if not (isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)):
+            return jax.device_put(leaf, everywhere)
+        # To devices of other processes JAX puts the numbers of a key, and not the key.
+        numbers = jax.device_put(jax.random.key_data(leaf), everywhere)
+        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf))
+
+    return jax.tree.map(place, tree)
 
 
 def shard(mesh: Mesh, batch: Tree) -> Tree:
