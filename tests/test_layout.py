@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "models": {"nn", "op", "ops"},
     "data": set(),
     "restore": {"models"},
-    "train": {"data", "models", "nn", "ops", "restore"},
+    "train": {"data", "models", "nn", "ops", "restore", "view"},
     "targets": {"op"},
     "view": {"op"},
     "cli": {"data", "models", "op", "ops", "restore", "targets", "train"},

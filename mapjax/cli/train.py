@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         from mapjax.train import TrainingError, load_data, train
+        from mapjax.train.devices import is_leader
+        from mapjax.train.report import restored_samples, write_report
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -55,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error)
     keep_compiled_programs()
     try:
-        train(settings, data=data, resume=resume)
+        state = train(settings, data=data, resume=resume)
+        if is_leader():
+            samples = restored_samples(settings, data, state.ema)
+            print(f"report: {write_report(settings.output, samples)}")
     except (TrainingError, OSError) as error:
         return _fail(error)
     return 0
