@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from mapjax.train import TrainingError, load_data, train
         from mapjax.train.devices import is_leader
+        from mapjax.train.errors import no_room
         from mapjax.train.report import restored_samples, write_report
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         state = train(settings, data=data, resume=resume)
         if is_leader():
             samples = restored_samples(settings, data, state.ema)
-            print(f"report: {write_report(settings.output, samples)}")
+            with no_room(settings.output):
+                print(f"report: {write_report(settings.output, samples)}")
     except (TrainingError, OSError) as error:
         return _fail(error)
     return 0

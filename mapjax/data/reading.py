@@ -35,13 +35,26 @@ def read_ahead(
         ValueError: processes are asked for, and Grain, which starts them, is not installed.
         Whatever `make` raises, when its item is asked for.
     """
-    if importlib.util.find_spec("grain") is not None:
+    check_processes(processes)
+    if _has_grain():
         return _read_by_grain(make, items, workers=workers, processes=processes, ahead=ahead)
-    if processes:
+    return prefetch(make, items, workers=workers, ahead=ahead)
+
+
+def check_processes(processes: int) -> None:
+    """Refuse processes where nothing starts them.
+
+    Raises:
+        ValueError: processes are asked for, and Grain is not installed.
+    """
+    if processes and not _has_grain():
         raise ValueError(
             f"processes: {processes} worker processes need Grain; pip install grain, or use threads"
         )
-    return prefetch(make, items, workers=workers, ahead=ahead)
+
+
+def _has_grain() -> bool:
+    return importlib.util.find_spec("grain") is not None
 
 
 def _read_by_grain(

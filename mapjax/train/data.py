@@ -10,6 +10,7 @@ from mapjax.data.layouts import find_pairs
 from mapjax.data.pairs import load_pairs
 from mapjax.data.picture_set import PictureSet, depth_set, load_pictures
 from mapjax.data.pictures import Pictures
+from mapjax.data.reading import check_processes
 from mapjax.train.errors import TrainingError
 from mapjax.train.settings import TrainSettings
 
@@ -33,9 +34,11 @@ def load_data(settings: TrainSettings) -> TrainData:
     """Read the folders that the settings name.
 
     Raises:
-        OSError, ValueError: a folder is missing or empty, or a file in it cannot be read.
+        OSError, ValueError: a folder is missing or empty, a file in it cannot be read or has no
+            partner, or nothing starts the processes that are asked for.
         TrainingError: the settings name no pictures.
     """
+    check_processes(settings.processes)
     shares, memory, sets = dict(settings.shares), settings.memory * 2**30, []
     for folder in settings.clean:
         sets.append(

@@ -17,14 +17,27 @@ from mapjax.train import TrainSettings
         (["--clean", "good", "--streaks", "empty"], "no PNG file in 'empty'"),
         (["--clean", "good", "--batch", "0"], "batch: one positive number for each stage"),
         (["--clean", "good", "--init", "absent"], "init: model 'absent'"),
+        (["--pairs", "absent"], "absent: no such folder of pictures"),
+        (["--pairs", "empty"], "empty: no pairs in it; known are "),
+        (["--pairs", "good", "empty"], "empty: no pictures in it"),
+        (["--pairs", "good", "small"], "good/a.png: is 40x40 pixels, and its clean picture small"),
+        (["--pairs", "good", "other"], "good/a.png: has no clean picture in other"),
+        (["--pairs", "truncated", "good"], "truncated/a.png: cannot be read as a picture: image"),
+        (["--clean", "good", "--shares", "bad", "0.5"], "shares: bad is no folder of clean"),
+        (["--clean", "good", "--depth-borrowed", "0.5"], "there are no depth_scenes to borrow"),
+        (["--clean", "good", "--validation", "empty"], "empty: no pictures in it"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in ("empty", "broken", "good"):
+    for name in ("empty", "broken", "good", "small", "other", "truncated"):
         (tmp_path / name).mkdir()
     (tmp_path / "broken" / "a.png").write_bytes(b"no picture")
     Image.new("RGB", (40, 40)).save(tmp_path / "good" / "a.png")
+    Image.new("RGB", (30, 40)).save(tmp_path / "small" / "a.png")
+    Image.new("RGB", (40, 40)).save(tmp_path / "other" / "b.png")
+    whole = (tmp_path / "good" / "a.png").read_bytes()
+    (tmp_path / "truncated" / "a.png").write_bytes(whole[: len(whole) - 30])
     assert main(["train", "--output", "run", *arguments]) == 1
     out, err = capsys.readouterr()
     assert message in err
