@@ -1,7 +1,8 @@
-"""Files that are whole or absent, whenever a process dies."""
+"""Files that are whole or absent, whenever a process dies; and where those of a user go."""
 
 import contextlib
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,3 +21,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def user_cache() -> Path:
+    """The folder of what can be made or fetched again; it may be deleted at any time.
+
+    Raises:
+      RuntimeError: the user has no home.
+    """
+    if sys.platform == "win32":
+        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "mapjax"

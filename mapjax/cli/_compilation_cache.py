@@ -1,12 +1,12 @@
 """Compiled programs are kept between runs, so that the second start is quick."""
 
 import hashlib
-import os
 import platform
-import sys
 from pathlib import Path
 
 import jax
+
+from mapjax._files import user_cache
 
 
 def keep_compiled_programs() -> None:
@@ -19,7 +19,7 @@ def keep_compiled_programs() -> None:
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
         return
     try:
-        folder = _user_cache() / "mapjax" / f"jax-{jax.__version__}-{_machine()}"
+        folder = user_cache() / f"jax-{jax.__version__}-{_machine()}"
         folder.mkdir(parents=True, exist_ok=True)
         _forget_oldest(folder)
     except (OSError, RuntimeError):  # no home, or not ours to write to
@@ -32,14 +32,6 @@ def _forget_oldest(folder, *, keep=500):
     programs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in programs[keep:]:
         path.unlink(missing_ok=True)
-
-
-def _user_cache():
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _machine():

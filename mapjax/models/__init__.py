@@ -12,6 +12,8 @@ from mapjax.models.gan import Discriminator as Discriminator
 from mapjax.models.gan import Generator as Generator
 from mapjax.models.gan import PatchDiscriminator as PatchDiscriminator
 from mapjax.models.glance import Glance as Glance
+from mapjax.models.maxim import Maxim as Maxim
+from mapjax.models.maxim import MaximConfig as MaximConfig
 from mapjax.models.mlp import MLP as MLP
 from mapjax.models.rainhaze import Coefficients as Coefficients
 from mapjax.models.rainhaze import RainHaze as RainHaze

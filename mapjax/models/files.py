@@ -3,18 +3,27 @@
 import json
 from importlib import resources
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from flax import nnx
 
-from mapjax._files import replacing
+from mapjax._files import replacing, user_cache
 from mapjax.models.config import RainHazeConfig
+from mapjax.models.maxim import Maxim, MaximConfig
 from mapjax.models.rainhaze import RainHaze
 
-FORMAT = "mapjax-rainhaze-1"
+FORMATS: dict[str, tuple[type, type]] = {
+    "mapjax-rainhaze-1": (RainHaze, RainHazeConfig),
+    "mapjax-maxim-1": (Maxim, MaximConfig),
+}
+"""What a file's header calls its network -> the network and its configuration."""
 
 
-def save(model: RainHaze, path: str | Path, *, metadata: dict[str, str] | None = None) -> None:
+def save(
+    model: RainHaze | Maxim, path: str | Path, *, metadata: dict[str, str] | None = None
+) -> None:
     """Writes a model's parameters and configuration as one safetensors file.
 
     `path` is replaced in one step: a reader, or an interruption, never sees half a file.
@@ -27,15 +36,18 @@ def save(model: RainHaze, path: str | Path, *, metadata: dict[str, str] | None =
     tensors = {
         ".".join(map(str, name)): np.asarray(value) for name, value in _parameters(model).items()
     }
-    header = {"format": FORMAT, "config": model.config.to_json(), **(metadata or {})}
+    (format_name,) = (name for name, (network, _) in FORMATS.items() if type(model) is network)
+    header = {"format": format_name, "config": model.config.to_json(), **(metadata or {})}
     with replacing(Path(path)) as file:
         file.write(to_bytes(tensors, metadata=header))
 
 
-def load(model: str | Path = "rainhaze-s", *, dtype: str | None = None) -> RainHaze:
-    """Reads a model: one of the package by name, or a safetensors file that `save` wrote.
+def load(model: str | Path = "rainhaze-s", *, dtype: str | None = None) -> RainHaze | Maxim:
+    """Reads a model: by name, or a safetensors file that `save` wrote.
 
-    `dtype`: of the activations, `"float32"` or `"bfloat16"`; the file's own where it is None.
+    Names are those of the package's models, and of published ones that `mapjax weights get` has put
+    into the user's cache folder. `dtype`: of the activations, `"float32"` or `"bfloat16"`; the
+    file's own where it is None.
 
     **Raises:** `FileNotFoundError` where there is no such name or file (the message lists the
     names), `ValueError` where the file is not a mapjax model or its tensors do not fit.
@@ -52,23 +64,25 @@ def load(model: str | Path = "rainhaze-s", *, dtype: str | None = None) -> RainH
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file ({error})") from error
-    if header.get("format") != FORMAT:
+    if header.get("format") not in FORMATS:
         raise ValueError(
             f"{path}: not a mapjax model: its header's format is {header.get('format')!r}, "
-            f"expected {FORMAT!r}"
+            f"expected one of {', '.join(map(repr, FORMATS))}"
         )
+    network, kind = FORMATS[header["format"]]
     settings = json.loads(header["config"])
-    config = RainHazeConfig(**{**settings, **({"dtype": dtype} if dtype else {})})
-    return with_parameters(config, tensors, source=str(path))
+    config = kind(**{**settings, **({"dtype": dtype} if dtype else {})})
+    return with_parameters(network, config, tensors, source=str(path))
 
 
-def with_parameters(config: RainHazeConfig, tensors: dict, *, source: str) -> RainHaze:
-    """A model of this configuration with these parameters (name -> array).
+def with_parameters(network: type, config: Any, tensors: dict, *, source: str) -> Any:
+    """A network of this class and configuration with these parameters (name -> array).
 
     **Raises:** `ValueError` that names `source` and the tensors that are missing, unexpected or of
     another shape.
     """
-    model = nnx.eval_shape(lambda: RainHaze(config, rngs=nnx.Rngs(0)))
+    keys = _OneKey(jax.random.key(0))
+    model = nnx.eval_shape(lambda: network(config, rngs=keys))
     graph, state = nnx.split(model)
     expected = {".".join(map(str, name)): name for name in _flat(state)}
     if expected.keys() != tensors.keys():
@@ -91,17 +105,43 @@ def with_parameters(config: RainHazeConfig, tensors: dict, *, source: str) -> Ra
     return nnx.merge(graph, state)
 
 
+class _OneKey(NamedTuple):
+    """In the place of `nnx.Rngs` where the shapes alone are wanted.
+
+    The counter of `nnx.Rngs` is a variable, which JAX traces back through all equations so far
+    whenever it is set: time that grows with the square of the parameters.
+    """
+
+    key: jax.Array
+
+    def params(self) -> jax.Array:
+        return self.key
+
+
 def _find(model: str | Path) -> Path:
     packaged = resources.files("mapjax") / "weights"
     names = sorted(p.name.removesuffix(".safetensors") for p in packaged.iterdir())
     names = [n for n in names if (packaged / f"{n}.safetensors").is_file()]
     if str(model) in names:
         return Path(str(packaged / f"{model}.safetensors"))
-    if Path(model).is_file():
-        return Path(model)
+    for path in (Path(model), cached_weights(str(model))):
+        if path.is_file():
+            return path
+    from mapjax.models.zoo import PUBLISHED  # it saves what it converts by this module
+
+    if str(model) in PUBLISHED:
+        raise FileNotFoundError(
+            f"the weights of {model} are not on this machine yet: mapjax weights get {model}"
+        )
     raise FileNotFoundError(
-        f"model {str(model)!r}: neither a file nor one of the package's models ({', '.join(names)})"
+        f"model {str(model)!r}: neither a file nor one of the package's models "
+        f"({', '.join(names)}) nor a published one ({', '.join(PUBLISHED)})"
     )
+
+
+def cached_weights(name: str) -> Path:
+    """Where the weights of a published model are, once `mapjax weights get` has put them there."""
+    return user_cache() / "weights" / f"{name}.safetensors"
 
 
 def _parameters(model):
