@@ -17,10 +17,10 @@ class Evaluate:
     """Measure restored pictures against their targets.
 
     An output belongs to the target of the same stem, or else to the target whose stem is its own
-    without the last underscore and what follows (1410_2.png to 1410.png). PSNR and SSIM (Gaussian
-    window 11x11, sigma 1.5) at 8 bits, in RGB and in Y (BT.601 luma, 16 to 235), each the mean of
-    the figures of the pictures. An output that cannot be measured is named with the reason, the
-    others are measured, and the exit status is 1.
+    without the last underscores and what follows (1410_2.png to 1410.png, im_0001_s80_a04.png to
+    im_0001.png). PSNR and SSIM (Gaussian window 11x11, sigma 1.5) at 8 bits, in RGB and in Y
+    (BT.601 luma, 16 to 235), each the mean of the figures of the pictures. An output that cannot be
+    measured is named with the reason, the others are measured, and the exit status is 1.
     """
 
     output: Annotated[Path, tyro.conf.arg(metavar="DIR")]

@@ -41,9 +41,10 @@ def evaluate(
     """Measures every picture of one folder against its target in another.
 
     An output belongs to the target of the same stem (`7.png`, `7.jpg`); where there is none, to
-    the target whose stem is its own without the last underscore and what follows (`1410_2.png` to
-    `1410.png`), so that several outputs may share one target. Pictures are rounded to 8 bits, grey
-    becomes RGB, alpha is left out; comparisons (`*.compare.png`) are passed over.
+    the target whose stem is its own without the last underscore and what follows, or the last two,
+    and so on (`im_0001_s80_a04.png` to `im_0001.png`), so that several outputs may share one
+    target. Pictures are rounded to 8 bits, grey becomes RGB, alpha is left out; comparisons
+    (`*.compare.png`) are passed over.
 
     **Arguments:** two folders. `progress`: called with `(outputs done, outputs in all)`.
 
@@ -74,8 +75,9 @@ def evaluate(
 
 
 def _stem_of_target(path, targets):
-    for stem in (path.stem, path.stem.rpartition("_")[0]):
-        if stem in targets:
+    parts = path.stem.split("_")
+    for end in range(len(parts), 0, -1):
+        if (stem := "_".join(parts[:end])) in targets:
             return stem
     raise PictureError(path, "has no target of its name")
 

@@ -16,12 +16,12 @@ def _save(folder, **pictures):
 
 
 def test_an_output_belongs_to_the_target_of_its_stem_or_else_of_its_scene(tmp_path):
-    output = _save(tmp_path / "output", a_1=10, a_2=20, a_b=30, b=40)
+    output = _save(tmp_path / "output", a_1=10, a_2_3=20, a_b=30, b=40)
     target = _save(tmp_path / "target", a=100, a_b=110, b=120, c=130)
     found = evaluate(output, target)
     assert found.errors == []
     assert found.unused == [target / "c.png"]
-    for name, expected in {"a_1": "a", "a_2": "a", "a_b": "a_b", "b": "b"}.items():
+    for name, expected in {"a_1": "a", "a_2_3": "a", "a_b": "a_b", "b": "b"}.items():
         pair = [
             np.asarray(Image.open(p)) for p in (output / f"{name}.png", target / f"{expected}.png")
         ]
