@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mapjax.restore.errors import PictureError as PictureError
     from mapjax.restore.evaluation import Evaluation as Evaluation
     from mapjax.restore.evaluation import evaluate as evaluate
+    from mapjax.restore.export import export_restore as export_restore
     from mapjax.restore.measures import Measures as Measures
     from mapjax.restore.measures import measure as measure
     from mapjax.restore.photo import Photo as Photo
@@ -28,6 +29,7 @@ _HOMES = {
     "PictureError": "errors",
     "RestorationModel": "restorer",
     "evaluate": "evaluation",
+    "export_restore": "export",
     "load_model": "restorer",
     "measure": "measures",
     "read_photo": "reading",

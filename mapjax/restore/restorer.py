@@ -152,10 +152,10 @@ def _restore_picture(model, picture, restored, tile, progress):
     padded = np.pad(colours, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
     grid = tiles.plan(*padded.shape[:2], halo=model.halo, multiple=multiple, tile=tile)
     graph, state = nnx.split(model)
-    glance = _glance(graph, state, colours)
+    glance = glance_at(graph, state, colours)
     for done, (rows, columns, core_rows, core_columns) in enumerate(grid, start=1):
         window = (rows.start, columns.start, height, width)
-        result = np.asarray(_restore_tile(graph, state, padded[rows, columns], glance, window))
+        result = np.asarray(restore_tile(graph, state, padded[rows, columns], glance, window))
         # The padding is at the bottom and the right, where this cut takes it away.
         kept = restored[core_rows, core_columns, : colours.shape[-1]]
         top, left = core_rows.start - rows.start, core_columns.start - columns.start
@@ -165,12 +165,14 @@ def _restore_picture(model, picture, restored, tile, progress):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _glance(graph, state, colours):
+def glance_at(graph, state, colours):
+    """What is global to a picture `(height, width, 1 or 3)` of any dtype."""
     return nnx.merge(graph, state).glance(_to_float(colours))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _restore_tile(graph, state, tile, glance, window):
+def restore_tile(graph, state, tile, glance, window):
+    """A tile `(height, width, 1 or 3)` of a picture restored, in its dtype."""
     restored = nnx.merge(graph, state)(_to_float(tile), glance=glance, window=window)[0]
     if tile.shape[-1] == 1:
         restored = restored.mean(axis=-1, keepdims=True)
