@@ -154,9 +154,9 @@ class TrainSettings(
             ValueError: a name is not a setting, or its value is of another type.
 
         Example:
-            >>> values = {"output": "run", "steps": 900, "model": {"widths": [32, 64]}}
+            >>> values = {"output": "run", "steps": 900, "model": {"widths": [8, 16, 24]}}
             >>> TrainSettings.from_values(values).model.widths
-            (32, 64)
+            (8, 16, 24)
         """
         return cls(**typed_values(cls, values))
 
