@@ -45,6 +45,8 @@ class RainHaze(nnx.Module):
     not edges of the picture. `top` and `left` are multiples of `model.multiple`; `(height, width)`
     is the size of the whole picture.
 
+    With `remat` its blocks are computed again in the backward pass: less memory, more arithmetic.
+
     >>> import jax.numpy as jnp
     >>> from flax import nnx
     >>> model = RainHaze(RainHazeConfig(widths=(16, 16), blocks=(1, 1)), rngs=nnx.Rngs(0))
@@ -56,7 +58,7 @@ class RainHaze(nnx.Module):
     (coefficients on a coarse grid); Guo et al., *EfficientDeRain*, AAAI 2021 (predicted filters).
     """
 
-    def __init__(self, config: RainHazeConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: RainHazeConfig, *, remat: bool = False, rngs: nnx.Rngs):
         self.config = config
         self.multiple = config.multiple
         self.halo = config.halo
@@ -67,7 +69,7 @@ class RainHaze(nnx.Module):
 
         def group(level):
             return nnx.Sequential(
-                *[GatedBlock(widths[level], **kinds) for _ in range(blocks[level])]
+                *[GatedBlock(widths[level], remat=remat, **kinds) for _ in range(blocks[level])]
             )
 
         levels = range(len(widths) - 1)

@@ -19,6 +19,8 @@ class GatedBlock(nnx.Module):
     costs about as many multiplications, and dense convolutions run near the peak of CPUs, GPUs and
     TPUs in both directions, where depthwise gradients do not.
 
+    With `remat` training keeps nothing of a block but its argument, and computes the rest again.
+
     `x`: `(*batch, height, width, channels)` -> the same shape, in `dtype`. Receptive field: 3x3.
 
     >>> import jax.numpy as jnp
@@ -37,11 +39,13 @@ class GatedBlock(nnx.Module):
         partial: int = 4,
         dtype=None,
         param_dtype=jnp.float32,
+        remat: bool = False,
         rngs: nnx.Rngs,
     ):
         if channels % partial:
             raise ValueError(f"GatedBlock: {channels=} must be a multiple of {partial=}")
         self.mixed = channels // partial
+        self.remat = remat
         kinds = dict(dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         self.norm = RMSNorm(channels, **kinds)
         self.exchange = Conv2d(self.mixed, self.mixed, (3, 3), **kinds)
@@ -57,6 +61,9 @@ class GatedBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "*batch height width channels"]
     ) -> Float[Array, "*batch height width channels"]:
+        return nnx.remat(GatedBlock._compute)(self, x) if self.remat else self._compute(x)
+
+    def _compute(self, x):
         normal = self.norm(x)
         mixed, rest = normal[..., : self.mixed], normal[..., self.mixed :]
         mixed = jnp.concatenate([self.exchange(mixed), rest], axis=-1)
