@@ -65,8 +65,9 @@ def measure(target: str, stride: int, backward: bool, reference: bool) -> tuple[
     count = lambda arrays: sum(2 * array.size for array in arrays)  # noqa: E731
     moved = count(arguments) + count(arrays if backward else arrays[:1])
     floor = moved / report.target.bandwidth
-    tiles = tpu.cut(arrays[0], arrays[1], OFFSETS, stride)
-    assert tiles is not None
+    cut = tpu.cut(arrays[0], arrays[1], OFFSETS, stride)
+    assert cut is not None
+    tiles, _ = cut
     cycles = cycles_of(kernel.schedule, tiles)
     seconds = cycles / report.target.clock
     plain = None

@@ -1,5 +1,7 @@
 """The TPU kernels, interpreted, against the meaning of the operation."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,13 @@ import pytest
 from jax import export
 from jax.experimental.pallas import tpu as pltpu
 
-from mapjax.ops import derain_dehaze
+from mapjax.ops import derain_dehaze, dilated_offsets
 from mapjax_kernels.derain_dehaze import tpu
 
 # To every side, and not sorted.
 OFFSETS = ((0, 0), (2, 1), (-1, -3))
+WINDOW = dilated_offsets()
+MANY = tuple((dy, dx) for dy in range(-32, 33) for dx in range(-32, 33))
 
 
 def draw(batch, height, width, channels, stride, dtype=jnp.float32, taps=3):
@@ -41,9 +45,13 @@ def compute(cotangent, arrays, interpret=True, cells=16, **options):
 
 def expect(cotangent, arrays, **options):
     """Of the same numbers in float32."""
-    cotangent, *arrays = (array.astype(jnp.float32) for array in (cotangent, *arrays))
-    value, pull = jax.vjp(lambda *arrays: derain_dehaze.reference(*arrays, **options), *arrays)
-    return value, *pull(cotangent)
+
+    def run(cotangent, arrays):
+        value, pull = jax.vjp(lambda *arrays: derain_dehaze.reference(*arrays, **options), *arrays)
+        return value, *pull(cotangent)
+
+    exact = jax.tree.map(lambda array: array.astype(jnp.float32), (cotangent, arrays))
+    return jax.jit(run)(*exact)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,36 @@ def test_equals_the_reference(stride, size, dtype):
         assert error <= scale * (5e-5 if dtype == jnp.float32 else 2**-8)
 
 
+def test_parts_of_a_wide_picture_have_no_seam():
+    """Two parts, and taps that reach as far as they may."""
+    options = dict(offsets=((0, 0), (0, -64), (1, 64)), stride=1, t_min=0.3)
+    _, arrays = draw(1, 2, 385, 1, 1)
+    forward = functools.partial(tpu.forward, **options, interpret=True, cells=16, parts=2)
+    expected = jax.jit(functools.partial(derain_dehaze.reference, **options))(*arrays)
+    np.testing.assert_allclose(jax.jit(forward)(*arrays), expected, atol=1e-5)
+
+
+def test_parts_add_up_to_the_gradient(monkeypatch):
+    """With plain JAX for what computes a part: how parts are cut and joined is the same."""
+    options = dict(offsets=((0, 0), (1, 64), (0, -64)), stride=4, t_min=0.3)
+
+    def restore(tiles, planes, **_):
+        image, logits, slope, veil, airlight = planes
+        arrays = jnp.moveaxis(image, 1, -1), logits, slope[:, 0], veil[:, 0], airlight
+        assert tiles.width == image.shape[-1]
+        return jnp.moveaxis(derain_dehaze.reference(*arrays, **options), -1, 1)
+
+    def differentiate(tiles, cotangent, planes, **_):
+        return jax.vjp(functools.partial(restore, tiles), planes)[1](cotangent)[0]
+
+    monkeypatch.setattr(tpu, "restore", restore)
+    monkeypatch.setattr(tpu, "differentiate", differentiate)
+    cotangent, arrays = draw(1, 3, 518, 2, 4)  # the last cells are half in the picture
+    found = compute(cotangent, arrays, parts=3, **options)
+    for array, exact in zip(found, expect(cotangent, arrays, **options), strict=True):
+        np.testing.assert_allclose(array, exact, atol=1e-5)
+
+
 def test_no_race_and_no_memory_read_that_was_not_written():
     """Interpreted as the hardware works: copies in flight, several cores, memory full of NaN."""
     params = pltpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
@@ -85,17 +123,34 @@ def test_no_race_and_no_memory_read_that_was_not_written():
         (dict(dtype=jnp.float16), "takes float32 and bfloat16, not float16"),
         (dict(batch=0), "no empty picture or batch"),
         (dict(offsets=((0, 0), (0, 65))), "taps up to 64 pixels away, not 65"),
-        (dict(width=100_000), "does not fit into the fast memory"),
+        (dict(offsets=MANY), "a tile of so many taps does not fit into the fast memory"),
     ],
 )
 def test_says_what_does_not_fit(change, reason):
     settings = dict(dtype=jnp.float32, batch=1, width=30, offsets=((0, 0), (1, 0))) | change
     batch, width, dtype = settings["batch"], settings["width"], settings["dtype"]
-    shapes = [(batch, 20, width, 3), (batch, 2, 20, width), *[(batch, 20, width)] * 2, (batch, 3)]
+    offsets, grid = settings["offsets"], (20, width)
+    shapes = [(batch, *grid, 3), (batch, len(offsets), *grid), *[(batch, *grid)] * 2, (batch, 3)]
     arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
-    options = dict(offsets=settings["offsets"], stride=1, t_min=0.05)
+    options = dict(offsets=offsets, stride=1, t_min=0.05)
     assert reason in tpu.fits(*arrays, **options)
     assert reason in derain_dehaze.explain(*arrays, platform="tpu", **options).to_json()
+
+
+@pytest.mark.parametrize("width, stride", [(9000, 1), (100_000, 4)])
+def test_takes_pictures_of_any_width(width, stride):
+    grid = 4320 // stride, width // stride
+    taps = len(WINDOW)
+    shapes = [(1, 4320, width, 3), (1, taps, *grid), *[(1, *grid)] * 2, (1, 3)]
+    image, logits, *_ = arrays = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
+    assert tpu.fits(*arrays, offsets=WINDOW, stride=stride, t_min=0.05) is None
+    cut = tpu.cut(image, logits, WINDOW, stride)
+    assert cut is not None
+    _, parts = cut
+    ends = [part * parts.step + parts.own(part).stop for part in range(parts.count)]
+    starts = [part * parts.step + parts.own(part).start for part in range(parts.count)]
+    assert starts == [0, *ends[:-1]] and ends[-1] == width
+    assert parts.extent < width
 
 
 @pytest.mark.parametrize("stride", [1, 8])

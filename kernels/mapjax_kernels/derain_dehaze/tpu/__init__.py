@@ -10,9 +10,10 @@ import jax.numpy as jnp
 
 from mapjax_kernels.derain_dehaze.tpu.backward import differentiate
 from mapjax_kernels.derain_dehaze.tpu.forward import restore
-from mapjax_kernels.derain_dehaze.tpu.tiles import PACKED, VMEM_BYTES, Tiles
+from mapjax_kernels.derain_dehaze.tpu.parts import MARGIN, Parts
+from mapjax_kernels.derain_dehaze.tpu.tiles import LANES, PACKED, VMEM_BYTES, Tiles
 
-MOST_REACH = 64  # pixels: the halo is a part of a tile, and of the chunk beside
+MOST_REACH = MARGIN  # pixels: the halo is a part of a tile, and of the chunk beside
 
 
 def forward(
@@ -27,15 +28,20 @@ def forward(
     t_min: float,
     interpret: Any = False,
     cells: int | None = None,
+    parts: int | None = None,
 ) -> jax.Array:
     """The restored picture; shapes and meaning as in `mapjax.ops.derain_dehaze`.
 
     `cells`: rows of the grid that a program takes, a multiple of 16; without, as many as fit.
+    `parts`: of the columns, each a call of its own; without, as few as fit.
     """
     arrays = (image, filter_logits, luma_slope, transmission_logit, airlight)
-    tiles, planes = _prepare(arrays, offsets, stride, cells)
-    out = restore(tiles, planes, t_min=t_min, interpret=interpret)
-    return jnp.moveaxis(out, 1, -1).reshape(image.shape)
+    tiles, columns, planes = _prepare(arrays, offsets, stride, cells, parts)
+    found = [
+        restore(tiles, _part(columns, planes, part, stride), t_min=t_min, interpret=interpret)
+        for part in range(columns.count)
+    ]
+    return jnp.moveaxis(columns.join(found), 1, -1).reshape(image.shape)
 
 
 def gradient(
@@ -51,13 +57,28 @@ def gradient(
     t_min: float,
     interpret: Any = False,
     cells: int | None = None,
+    parts: int | None = None,
 ) -> tuple[jax.Array, ...]:
     """The cotangents of the five arrays, from that of the restored picture."""
     arrays = (image, filter_logits, luma_slope, transmission_logit, airlight)
-    tiles, planes = _prepare(arrays, offsets, stride, cells)
+    tiles, columns, planes = _prepare(arrays, offsets, stride, cells, parts)
     upstream = _planes(cotangent, tiles.batch)
-    d_image, *d_rest = differentiate(tiles, upstream, planes, t_min=t_min, interpret=interpret)
-    cotangents = (jnp.moveaxis(d_image, 1, -1), *d_rest)
+    found = [
+        differentiate(
+            tiles,
+            columns.only_own(upstream, part),
+            _part(columns, planes, part, stride),
+            t_min=t_min,
+            interpret=interpret,
+        )
+        for part in range(columns.count)
+    ]
+    d_image, *d_grids, d_airlight = zip(*found, strict=True)
+    cotangents = (
+        jnp.moveaxis(columns.add(d_image, planes[0]), 1, -1),
+        *(columns.add(d, grid, stride) for d, grid in zip(d_grids, planes[1:4], strict=True)),
+        sum(d_airlight),
+    )
     return tuple(
         d.reshape(array.shape).astype(array.dtype)
         for d, array in zip(cotangents, arrays, strict=True)
@@ -86,7 +107,7 @@ def fits(
     if reach > MOST_REACH:
         return f"takes taps up to {MOST_REACH} pixels away, not {reach}"
     if cut(image, filter_logits, offsets, stride) is None:
-        return "a tile in full width does not fit into the fast memory: narrower pictures do"
+        return "a tile of so many taps does not fit into the fast memory, however narrow"
     return None
 
 
@@ -95,8 +116,8 @@ def _planes(image: jax.Array, batch: int) -> jax.Array:
 
 
 def _prepare(
-    arrays: tuple, offsets: tuple, stride: int, cells: int | None
-) -> tuple[Tiles, list[jax.Array]]:
+    arrays: tuple, offsets: tuple, stride: int, cells: int | None, parts: int | None
+) -> tuple[Tiles, Parts, list[jax.Array]]:
     """One batch dimension, planes, and how they are cut."""
     image, logits, slope, veil, airlight = arrays
     batch, channels = math.prod(image.shape[:-3]), image.shape[-1]
@@ -108,19 +129,32 @@ def _prepare(
         veil.reshape(batch, 1, *grid),
         airlight.reshape(batch, channels).astype(jnp.float32),
     ]
-    tiles = cut(image, logits, offsets, stride, cells)
-    assert tiles is not None, "see fits"
-    return tiles, planes
+    found = cut(image, logits, offsets, stride, cells, parts)
+    assert found is not None, "see fits"
+    return *found, planes
+
+
+def _part(parts: Parts, planes: list[jax.Array], part: int, stride: int) -> list[jax.Array]:
+    image, *grids, airlight = planes
+    return [parts.take(image, part), *(parts.take(g, part, stride) for g in grids), airlight]
 
 
 def cut(
-    image: Any, logits: Any, offsets: tuple, stride: int, cells: int | None = None
-) -> Tiles | None:
+    image: Any,
+    logits: Any,
+    offsets: tuple,
+    stride: int,
+    cells: int | None = None,
+    parts: int | None = None,
+) -> tuple[Tiles, Parts] | None:
     """The largest tiles that fit into the fast memory: they share the rows that taps reach into."""
     *leading, height, width, channels = image.shape
     itemsize = max(image.dtype.itemsize, logits.dtype.itemsize)
-    for rows in (128, 64, 32, 16) if cells is None else (cells * stride,):
-        tiles = Tiles(math.prod(leading), height, width, channels, stride, offsets, rows // stride)
-        if cells or (tiles.cells % PACKED == 0 and tiles.memory(itemsize) <= VMEM_BYTES):
-            return tiles
+    most = max(1, (width - 2 * MARGIN) // LANES)  # a part is a step wide at least
+    for columns in (Parts(width, n) for n in ([parts] if parts else range(1, most + 1))):
+        for rows in (128, 64, 32, 16) if cells is None else (cells * stride,):
+            sizes = height, columns.extent, channels
+            tiles = Tiles(math.prod(leading), *sizes, stride, offsets, rows // stride)
+            if cells or (tiles.cells % PACKED == 0 and tiles.memory(itemsize) <= VMEM_BYTES):
+                return tiles, columns
     return None
