@@ -78,11 +78,10 @@ def measure(target: str, shift: int, backward: bool, others: bool) -> tuple[Any,
 def form(name: str, shift: int, backward: bool) -> Callable[..., Any]:
     operation = window_attention.with_kernel(name)
 
-    def attend(*arrays: jax.Array) -> jax.Array:
-        *arrays, bias = arrays
-        heads = [x.reshape(*x.shape[:-1], HEADS, HEAD_DIM) for x in arrays]
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array) -> jax.Array:
+        heads = (x.reshape(*x.shape[:-1], HEADS, HEAD_DIM) for x in (q, k, v))
         found = operation(*heads, bias, window=WINDOW, shift=(shift, shift))
-        return found.reshape(arrays[0].shape)
+        return found.reshape(q.shape)
 
     if not backward:
         return attend

@@ -35,12 +35,13 @@ def compute(cotangent, *arrays, **options):
 def expect(cotangent, *arrays, **options):
     """Of the same numbers in float32."""
 
-    def run(cotangent, *arrays):
+    def run(cotangent, arrays):
         reference = functools.partial(window_attention.reference, **options)
         value, pull = jax.vjp(reference, *arrays)
         return value, *pull(cotangent)
 
-    return jax.jit(run)(*(array.astype(jnp.float32) for array in (cotangent, *arrays)))
+    exact = jax.tree.map(lambda array: array.astype(jnp.float32), (cotangent, arrays))
+    return jax.jit(run)(*exact)
 
 
 @pytest.mark.parametrize(
