@@ -71,7 +71,7 @@ class Log:
             "loss": sum(finite) / len(finite) if finite else None,
             "gradient_norm": float(metrics.gradient_norm),
             "learning_rate": float(self._learning_rate(self._step - 1)),
-            "pictures_per_second": self._pictures / max(time.monotonic() - self._since, 1e-9),
+            "pictures_per_second": self._rate(),
             "memory_gib": _memory_gib(),
             "skipped": int(metrics.skipped),
         }
@@ -80,12 +80,18 @@ class Log:
         self._losses.clear()
         self.resume_clock()
 
+    def _rate(self) -> float | None:
+        """Pictures a second since the clock was started; None where none came since."""
+        elapsed = time.monotonic() - self._since
+        return self._pictures / elapsed if self._pictures and elapsed else None
+
     def _show(self, record: dict[str, Any]) -> None:
         """Write beside the bar what is looked at most."""
         shown = {"loss": _short(record["loss"])}
         if self._psnr is not None:
             shown["PSNR"] = f"{self._psnr:.2f} dB"
-        shown["pictures/s"] = _short(record["pictures_per_second"])
+        if record["pictures_per_second"] is not None:
+            shown["pictures/s"] = _short(record["pictures_per_second"])
         if record["memory_gib"] is not None:
             shown["memory"] = f"{record['memory_gib']:.1f} GiB"
         if record["skipped"]:

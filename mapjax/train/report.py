@@ -86,8 +86,8 @@ def _summary(log: Sequence[dict[str, Any]], settings: TrainSettings) -> str:
         last = losses[-1]
         loss = "not finite" if last["loss"] is None else f"{last['loss']:.4g}"
         rows["last loss"] = loss
-        rates = [line["pictures_per_second"] for line in losses]
-        rows["pictures a second"] = f"{np.median(rates):.4g} (median)"
+        if rates := [rate for line in losses if (rate := line["pictures_per_second"]) is not None]:
+            rows["pictures a second"] = f"{np.median(rates):.4g} (median)"
         rows["updates left out"] = last["skipped"]
         if (memory := last.get("memory_gib")) is not None:
             rows["memory"] = f"{memory:.2f} GiB at most"

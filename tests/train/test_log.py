@@ -38,6 +38,15 @@ def test_losses_are_averaged_over_the_interval(open_log, tmp_path, capsys):
     assert "loss 1.5" in capsys.readouterr().out
 
 
+def test_the_step_that_compiles_is_no_measure_of_speed(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with Log(path, first=0, total=8, every=1, learning_rate=lambda step: 0.1) as log:
+        for _ in range(2):
+            log.step(metrics(1.0), pictures=5)
+    first, second = (line["pictures_per_second"] for line in lines(tmp_path))
+    assert first is None and second > 0
+
+
 def test_resumed_log_continues_where_the_checkpoint_was(open_log, tmp_path):
     with open_log() as log:
         for step in (2, 4, 6):
