@@ -56,7 +56,7 @@ class DataSettings:
     workers: int = max(1, (os.cpu_count() or 1) // 4)
     """Threads that prepare batches (in each process, where there are processes)."""
     processes: int = 0
-    """Processes that prepare batches, by Grain, where threads are too slow; 0 for threads alone."""
+    """Processes that prepare batches, by Grain, each with the pictures in memory; 0: threads."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ class DeviceSettings:
     """How many devices to train on; by default as many as divide the batches."""
     spatial: int = 1
     """How many of the devices share a picture, split by rows, where one cannot hold it."""
+    remat: bool = False
+    """Compute activations again in the backward pass, for less memory."""
 
 
 GROUPS = (

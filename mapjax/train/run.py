@@ -68,7 +68,7 @@ def train(
     parts = [batch // settings.accumulate for batch in settings.batch]
     mesh = devices.make_mesh(settings.devices, spatial=settings.spatial, batches=parts)
     data = load_data(settings) if data is None else data
-    graph, shapes = split(abstract_model(settings.model))
+    graph, shapes = split(abstract_model(settings.model, remat=settings.remat))
     optimizer = make_optimizer(settings)
     like = jax.eval_shape(partial(init_state, optimizer=optimizer), shapes)
     step = make_step(
@@ -100,7 +100,7 @@ def train(
             )
         else:
             record = Silence(settings, state)
-        batches = stack.enter_context(closing(_batches(settings, data, mesh, first=first)))
+        batches = stack.enter_context(closing(feed(settings, data, mesh, first=first)))
         state = loop(
             step,
             devices.replicate(mesh, state),
@@ -136,9 +136,7 @@ def _restore(checkpoints: Checkpoints | None, like: TrainState) -> TrainState | 
     return devices.from_leader(nothing if found is None else found)
 
 
-def _batches(
-    settings: TrainSettings, data: TrainData, mesh: Mesh, *, first: int
-) -> Iterator[Batch]:
+def feed(settings: TrainSettings, data: TrainData, mesh: Mesh, *, first: int) -> Iterator[Batch]:
     """The batches from a step on: read ahead, and placed on the devices when they are asked for."""
     streaks = None if data.streaks is None else devices.replicate(mesh, data.streaks)
     draw = partial(

@@ -52,9 +52,9 @@ def split(model: nnx.Module) -> tuple[nnx.GraphDef, Params]:
     return graph, nnx.to_pure_dict(params)
 
 
-def abstract_model(config: RainHazeConfig) -> RainHaze:
+def abstract_model(config: RainHazeConfig, *, remat: bool = False) -> RainHaze:
     """A model of shapes without values; drawing values takes long, and a resumed run needs none."""
-    return nnx.eval_shape(lambda: RainHaze(config, rngs=nnx.Rngs(0)))
+    return nnx.eval_shape(lambda: RainHaze(config, remat=remat, rngs=nnx.Rngs(0)))
 
 
 def learning_rate(settings: TrainSettings) -> optax.Schedule:
