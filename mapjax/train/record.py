@@ -1,6 +1,7 @@
 """What is written down of a run: settings, log, weights and checkpoints; by one process alone."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,8 @@ class Record:
         # What is shipped computes in float32, which runs well anywhere.
         shipped = dataclasses.replace(settings.model, dtype="float32")
         self._graph, _ = split(abstract_model(shipped))
+        # The key of all randomness is one of the settings: the seed.
+        self._about = {"settings": json.loads(settings.to_json())}
         self.pause_every = (settings.checkpoint_every,)
         if validate is not None:
             self.pause_every += (settings.validate_every,)
@@ -67,7 +70,8 @@ class Record:
             if scores["mean"] > self._best:
                 self._best = scores["mean"]
                 mapjax.models.save(model, self._output / "best.safetensors")
-        self._checkpoints.save(done, state, psnr=None if scores is None else scores["mean"])
+        psnr = None if scores is None else scores["mean"]
+        self._checkpoints.save(done, state, psnr=psnr, about=self._about)
         self._log.resume_clock()
 
     def end(self, done: int) -> None:
