@@ -11,7 +11,9 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
+import numpy as np
 import pytest
+from flax import nnx
 
 import mapjax
 
@@ -58,3 +60,22 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no pictures at {folder}: set MAPJAX_DATA to a folder that has them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """`drawn(network, config)`: a network whose every parameter is noise of this deviation.
+
+    Drawn with NumPy: the initialisers of a network are compiled one by one.
+    """
+
+    def draw(network: type, config: object, *, deviation: float = 0.1, seed: int = 0) -> nnx.Module:
+        graph, shapes = nnx.split(nnx.eval_shape(lambda: network(config, rngs=nnx.Rngs(0))))
+        rng = np.random.default_rng(seed)
+
+        def noise(like: jax.ShapeDtypeStruct) -> np.ndarray:
+            return rng.normal(0.0, deviation, like.shape).astype(like.dtype)
+
+        return nnx.merge(graph, jax.tree.map(noise, shapes))
+
+    return draw

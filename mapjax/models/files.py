@@ -33,8 +33,10 @@ def save(
     """
     from safetensors.numpy import save as to_bytes
 
+    # In C order: safetensors writes the memory of an array as it lies, whatever the strides say.
     tensors = {
-        ".".join(map(str, name)): np.asarray(value) for name, value in _parameters(model).items()
+        ".".join(map(str, name)): np.asarray(value, order="C")
+        for name, value in _parameters(model).items()
     }
     (format_name,) = (name for name, (network, _) in FORMATS.items() if type(model) is network)
     header = {"format": format_name, "config": model.config.to_json(), **(metadata or {})}

@@ -1,26 +1,20 @@
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
 
 from mapjax.models import RainHaze, RainHazeConfig, save
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory) -> Path:
+def weights(drawn, tmp_path_factory) -> Path:
     """A network as it is, only smaller, with weights that change pictures visibly."""
     config = RainHazeConfig(
         stride=4, widths=(8,), blocks=(1,), dilations=(1,), glance_width=8, glance_blocks=2
     )
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    # Drawn with NumPy: the initialisers of a network are compiled one by one.
-    graph, shapes = nnx.split(nnx.eval_shape(lambda: RainHaze(config, rngs=nnx.Rngs(0))))
-    rng = np.random.default_rng(0)
-    state = jax.tree.map(lambda x: rng.normal(0.0, 0.1, x.shape).astype(np.float32), shapes)
-    save(nnx.merge(graph, state), path)
+    save(drawn(RainHaze, config), path)
     return path
 
 
