@@ -17,6 +17,7 @@ from mapjax.targets.devices import TARGETS as TARGETS
 from mapjax.targets.errors import CompileError as CompileError
 from mapjax.targets.errors import MissingCompilerError as MissingCompilerError
 from mapjax.targets.kernel import Kernel as Kernel
+from mapjax.targets.report import Collective as Collective
 from mapjax.targets.report import Memory as Memory
 from mapjax.targets.report import Report as Report
 from mapjax.targets.target import Target as Target

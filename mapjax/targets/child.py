@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
     (folder / "result.json").write_text(json.dumps(result))
 
 
-def _compile(folder: Path, platform: str, topology: dict) -> dict:
+def _compile(folder: Path, platform: str, topology: dict, mesh: dict[str, int]) -> dict:
     import jax
     import numpy as np
     from jax import export
@@ -33,9 +33,14 @@ def _compile(folder: Path, platform: str, topology: dict) -> dict:
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
     devices = topologies.get_topology_desc(platform=platform, **topology).devices
-    here = NamedSharding(Mesh(np.array(devices[:1]), ("device",)), PartitionSpec())
     program = export.deserialize(bytearray((folder / "program.bin").read_bytes()))
-    avals = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=here) for a in program.in_avals]
+    sizes = mesh or {"device": 1}
+    chosen = np.array(devices[: program.nr_devices]).reshape(*sizes.values())
+    whole = NamedSharding(placed := Mesh(chosen, tuple(sizes)), PartitionSpec())
+    avals = [
+        jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=split or whole)
+        for a, split in zip(program.in_avals, program.in_shardings_jax(placed), strict=True)
+    ]
     compiled = jax.jit(program.call).lower(*avals).compile()
     (folder / "program.hlo").write_text(compiled.as_text() or "")
     memory = compiled.memory_analysis()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from mapjax.targets.devices import find_target
 from mapjax.targets.errors import CompileError, MissingCompilerError
 from mapjax.targets.hlo import Program
 from mapjax.targets.kernel import kernels
-from mapjax.targets.lower import lower
-from mapjax.targets.report import Memory, Report
+from mapjax.targets.lower import Lowered, lower
+from mapjax.targets.report import Collective, Memory, Report
 from mapjax.targets.target import CudaTarget, Target, TpuTarget
 
 # Settings of the caller that would change, or skip, the compilation.
@@ -37,7 +37,9 @@ def compile_for(
     touched, and nothing runs. `print` the report, show it in a notebook, or take its fields.
 
     Args:
-      target: "tpu:v5e", "cuda:h100" ...: see `mapjax.targets.TARGETS`.
+      target: "tpu:v5e", "cuda:h100" ...: see `mapjax.targets.TARGETS`. "tpu:v5e:4x4" is a slice of
+        16 chips: the arguments' `sharding` says how they are split over a mesh of these, which may
+        be a `jax.sharding.AbstractMesh`; what the report says is of each chip.
       function: what to compile: plain JAX, an operation, a function with Pallas kernels.
       args: arrays or `jax.ShapeDtypeStruct`, or trees of them; only shapes and dtypes matter.
       static: keyword arguments, which are passed to `function` as they are.
@@ -50,7 +52,7 @@ def compile_for(
     Raises:
       CompileError: the compiler refuses the program; with what that means, and where it is.
       MissingCompilerError: the compiler is not installed.
-      ValueError: an unknown target, or a program for several devices.
+      ValueError: an unknown target, or a program for another number of devices.
       TypeError: an argument that is no array.
 
     Example:
@@ -66,12 +68,11 @@ def compile_for(
     if reason := missing(found):
         raise MissingCompilerError(reason)
     lowered = lower(function, args, static, found)
-    sources = {cost.name: cost.source for cost in lowered.pallas}
     with tempfile.TemporaryDirectory(prefix="mapjax-targets-") as directory:
         folder, dumps = Path(directory), Path(directory) / "dump"
         dumps.mkdir()
         (folder / "program.bin").write_bytes(lowered.serialized)
-        result = _run(found, folder, dumps, sources)
+        result = _run(found, folder, dumps, lowered)
         program = Program((folder / "program.hlo").read_text())
         if isinstance(found, TpuTarget):
             dumped = {"schedules": tpu.read_schedules(dumps)}
@@ -89,9 +90,18 @@ def compile_for(
             temporaries=memory["temp"],
             code=memory["generated_code"],
         ),
+        collectives=tuple(_collectives(program)),
         versions={name: version for name, version in result["versions"].items() if version},
         seconds=result["seconds"],
     )
+
+
+def _collectives(program: Program) -> Iterator[Collective]:
+    found: dict[str, list[int]] = {}
+    for launch in program.launches():
+        for kind, size in program.collectives(launch):
+            found.setdefault(kind, []).extend([size] * launch.calls)
+    return (Collective(kind, len(sizes), sum(sizes)) for kind, sizes in found.items())
 
 
 def missing(target: str | Target) -> str | None:
@@ -117,7 +127,8 @@ def missing(target: str | Target) -> str | None:
     )
 
 
-def _run(target: Target, folder: Path, dumps: Path, kernels: dict[str, str]) -> dict[str, Any]:
+def _run(target: Target, folder: Path, dumps: Path, lowered: Lowered) -> dict[str, Any]:
+    kernels = {cost.name: cost.source for cost in lowered.pallas}
     inherited = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     if isinstance(target, TpuTarget):
         topology: dict[str, Any] = {"topology_name": target.topology}
@@ -136,7 +147,7 @@ def _run(target: Target, folder: Path, dumps: Path, kernels: dict[str, str]) -> 
         "JAX_ENABLE_COMPILATION_CACHE": "false",  # a program from a cache dumps nothing
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
-    request = {"platform": target.platform, "topology": topology}
+    request = {"platform": target.platform, "topology": topology, "mesh": lowered.mesh}
     (folder / "request.json").write_text(json.dumps(request))
     command = [sys.executable, "-m", "mapjax.targets.child", str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

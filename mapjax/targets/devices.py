@@ -1,6 +1,9 @@
 """The devices that can be compiled for, by name."""
 
+import dataclasses
 import difflib
+import math
+import re
 
 from mapjax.targets.target import CudaTarget, Target, TpuTarget
 
@@ -19,6 +22,7 @@ def _tpu(
     peak: float,
     memory: float,
     vmem: int,
+    ici: float,
 ) -> TpuTarget:
     # A core has four vector units of 8 x 128 lanes; each does an operation a lane and cycle.
     return TpuTarget(
@@ -32,25 +36,27 @@ def _tpu(
         f32_peak=cores * 4 * 8 * 128 * clock * _GB,
         memory=memory * _GB,
         fast_memory=vmem * _MIB,
+        ici=ici / 8 * _GB,
     )
 
 
-# Bandwidth, peak and memory from cloud.google.com/tpu/docs (v4, v5e, v5p, v6e, tpu7x); VMEM from
-# jax/_src/pallas/mosaic/tpu_info.py. Clock: what makes the matrix units give that peak; 128 x 128
-# multiply-adds a cycle each, four a core in v4, v5e and v5p; in v6e and v7x two of 256 x 256, which
-# take two rows a cycle. JAX shows both cores of a v4 or v5p as one device, those of a v7x as two.
+# Bandwidth, peak, memory and interconnect (Gbit/s that a chip sends) from cloud.google.com/tpu/docs
+# (v4, v5e, v5p, v6e, tpu7x); VMEM from jax/_src/pallas/mosaic/tpu_info.py. Clock: what makes the
+# matrix units give that peak; 128 x 128 multiply-adds a cycle each, four a core in v4, v5e and v5p;
+# in v6e and v7x two of 256 x 256, which take two rows a cycle. JAX shows both cores of a v4 or v5p
+# as one device, those of a v7x as two.
 # fmt: off
 _TPUS = (
     _tpu("v4", "TPU v4", "v4:2x2x1", "v4-8",
-         cores=2, clock=1.05, bandwidth=1228, peak=275, memory=32, vmem=16),
+         cores=2, clock=1.05, bandwidth=1228, peak=275, memory=32, vmem=16, ici=2400),
     _tpu("v5e", "TPU v5 lite", "v5e:2x2", "v5litepod-4",
-         cores=1, clock=1.5, bandwidth=819, peak=197, memory=16, vmem=128),
+         cores=1, clock=1.5, bandwidth=819, peak=197, memory=16, vmem=128, ici=1600),
     _tpu("v5p", "TPU v5", "v5p:2x2x1", "v5p-8",
-         cores=2, clock=1.75, bandwidth=2765, peak=459, memory=95, vmem=64),
+         cores=2, clock=1.75, bandwidth=2765, peak=459, memory=95, vmem=64, ici=4800),
     _tpu("v6e", "TPU v6 lite", "v6e:2x2", "v6e-4",
-         cores=1, clock=1.75, bandwidth=1640, peak=918, memory=32, vmem=128),
+         cores=1, clock=1.75, bandwidth=1640, peak=918, memory=32, vmem=128, ici=3200),
     _tpu("v7x", "TPU7x", "tpu7x:2x2x1", "tpu7x-8",
-         cores=1, clock=2.2, bandwidth=3690, peak=1153, memory=96, vmem=64),
+         cores=1, clock=2.2, bandwidth=3690, peak=1153, memory=96, vmem=64, ici=4800),
 )
 # fmt: on
 
@@ -126,6 +132,26 @@ def find_target(target: "str | Target") -> Target:
         return target
     if target in TARGETS:
         return TARGETS[target]
+    device, _, slice_ = str(target).rpartition(":")
+    if re.fullmatch(r"\d+(x\d+)+", slice_) and isinstance(TARGETS.get(device), TpuTarget):
+        return _slice(device, slice_)
     near = difflib.get_close_matches(str(target), TARGETS, n=1)
     hint = f"did you mean {near[0]!r}? The" if near else "the"
     raise ValueError(f"no target {target!r}; {hint} targets are {', '.join(TARGETS)}")
+
+
+def _slice(device: str, chips: str) -> TpuTarget:
+    """All devices of a slice such as `4x4`. A chip of a v7x is two."""
+    found = TARGETS[device]
+    assert isinstance(found, TpuTarget)
+    generation, smallest = found.topology.split(":")
+    if chips.count("x") != smallest.count("x"):
+        raise ValueError(f"a slice of {device} is written like {smallest}, got {chips!r}")
+    count = math.prod(map(int, chips.split("x"))) * (2 if generation == "tpu7x" else 1)
+    return dataclasses.replace(
+        found,
+        name=f"{device}:{chips}",
+        topology=f"{generation}:{chips}",
+        accelerator=f"{found.accelerator.rpartition('-')[0]}-{count}",
+        devices=count,
+    )

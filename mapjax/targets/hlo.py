@@ -17,8 +17,9 @@ _BITS = re.compile(r"\d+")
 
 # Names and views of values: nothing runs for these.
 _FREE_NAMES = """
-    after-all async-done async-update bitcast constant copy-done dynamic-slice-done
-    get-tuple-element opt-barrier parameter partition-id replica-id slice-done tuple
+    after-all all-gather-done all-reduce-done async-done async-update bitcast call-done
+    collective-permute-done constant copy-done dynamic-slice-done get-tuple-element
+    opt-barrier parameter partition-id replica-id slice-done tuple
 """
 # Moved, compared, chosen: no arithmetic.
 _MOVE_NAMES = """
@@ -29,9 +30,18 @@ _MOVE_NAMES = """
 """
 _FREE = frozenset(_FREE_NAMES.split())
 _MOVES = frozenset(_MOVE_NAMES.split())
+# They move data from device to device, perhaps adding it up.
+_COLLECTIVE_NAMES = """
+    all-gather all-reduce all-to-all collective-permute ragged-all-to-all reduce-scatter
+"""
+_COLLECTIVES = frozenset(_COLLECTIVE_NAMES.split())
 _SLICES = frozenset(["slice", "dynamic-slice", "gather"])
 # They run beside other kernels.
-_STARTS = frozenset(["copy-start", "slice-start", "dynamic-slice-start", "async-start"])
+_START_NAMES = """
+    all-gather-start all-reduce-start async-start call-start collective-permute-start
+    copy-start dynamic-slice-start slice-start
+"""
+_STARTS = frozenset(_START_NAMES.split())
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,19 @@ class Program:
             first = around.instructions[first.operands[0]]
         start, end = _integer(first), _integer(limit)
         return 1 if start is None or end is None else max(0, end - start)
+
+    def collectives(self, launch: Launch) -> Iterator[tuple[str, int]]:
+        """Kind of each exchange between devices in a kernel, and bytes that a device gives."""
+        instruction, local = launch.instruction, launch.computation.instructions
+        kind = instruction.opcode.removesuffix("-start")
+        if kind in _COLLECTIVES:
+            given = [local[name] for name in instruction.operands if name in local]
+            yield kind, sum(array.bytes for operand in given for array in operand.results)
+            return
+        for name in instruction.called:
+            inner = self.computations.get(name, Computation())
+            for part in inner.instructions.values():
+                yield from self.collectives(Launch(part, launch.calls, inner))
 
     def operands(self, launch: Launch) -> list[Array]:
         """The arrays that a kernel takes."""

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import export
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 from mapjax.op.cost import equation_flops, sub_jaxprs
 from mapjax.targets.errors import CompileError
-from mapjax.targets.target import Target
+from mapjax.targets.target import Target, TpuTarget
 from mapjax.targets.windows import window_bytes
 
 # Calls whose meaning JAX does not promise to keep for other versions; here none is between.
@@ -39,22 +40,26 @@ class Lowered:
 
     serialized: bytes
     pallas: tuple[PallasCost, ...]
+    mesh: dict[str, int]  # sizes by axis, none for one device
 
 
 def lower(function: Callable[..., Any], args: tuple, static: dict, target: Target) -> Lowered:
     """Trace `function` and lower it for `target`."""
     leaves, tree = jax.tree.flatten(args)
     avals = [_aval(leaf) for leaf in leaves]
+    mesh = _mesh(avals, target)
+    if mesh is not None:
+        avals = [_split(aval, mesh) for aval in avals]
 
     # Leaves in, leaves out: what travels names no class of the caller's.
     def program(*leaves: Any) -> list[Any]:
         return jax.tree.leaves(function(*jax.tree.unflatten(tree, leaves), **static))
 
     program.__name__ = program.__qualname__ = _name(function)
-    with _on(target):
+    with _on(target, mesh):
         jaxpr = jax.make_jaxpr(program)(*avals).jaxpr
     pallas = tuple(_pallas_costs(jaxpr, target.platform))
-    with _on(target):
+    with _on(target, mesh):
         try:
             exported = export.export(
                 jax.jit(program),
@@ -65,12 +70,14 @@ def lower(function: Callable[..., Any], args: tuple, static: dict, target: Targe
             message = f"{type(error).__name__}: {error}"
             sources = {cost.name: cost.source for cost in pallas}
             raise CompileError(target.name, message, kernels=sources) from error
-    if exported.nr_devices != 1:
+    if exported.nr_devices != (1 if mesh is None else mesh.size):
         raise ValueError(
-            f"compile_for compiles for one device, and this program is for {exported.nr_devices}: "
-            "pass the function that one device computes"
+            f"compile_for: the program is for {exported.nr_devices} devices, and {target.name} is "
+            f"{1 if mesh is None else mesh.size}: pass the function that one device computes, or "
+            "arguments that are split over a slice"
         )
-    return Lowered(bytes(exported.serialize()), pallas)
+    sizes = {} if mesh is None else dict(zip(mesh.axis_names, mesh.axis_sizes, strict=True))
+    return Lowered(bytes(exported.serialize()), pallas, sizes)
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -82,7 +89,9 @@ def _aval(leaf: Any) -> jax.ShapeDtypeStruct:
     try:
         if not hasattr(leaf, "dtype"):
             leaf = jnp.asarray(leaf)
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+        sharding = getattr(leaf, "sharding", None)
+        split = sharding if isinstance(sharding, NamedSharding) and sharding.mesh.size > 1 else None
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=split)
     except (TypeError, ValueError, AttributeError) as error:
         raise TypeError(
             f"compile_for takes arrays or jax.ShapeDtypeStruct, or trees of them, got {leaf!r}; "
@@ -90,15 +99,48 @@ def _aval(leaf: Any) -> jax.ShapeDtypeStruct:
         ) from error
 
 
-@contextlib.contextmanager
-def _on(target: Target) -> Iterator[None]:
-    """The device that Pallas, and kernels that ask for it, are lowered for."""
+def _mesh(avals: list[jax.ShapeDtypeStruct], target: Target) -> AbstractMesh | None:
+    """What the arguments are split over; None for a target that is one device."""
+    devices = target.devices if isinstance(target, TpuTarget) else 1
+    meshes = {a.sharding.mesh.abstract_mesh for a in avals if isinstance(a.sharding, NamedSharding)}
+    if not meshes and devices == 1:
+        return None
+    if len(meshes) != 1 or {mesh.size for mesh in meshes} != {devices}:
+        found = ", ".join(str(mesh) for mesh in meshes) or "none"
+        raise ValueError(
+            f"compile_for: {target.name} takes arguments whose `sharding` splits them over one "
+            f"mesh of size {devices}; the meshes found are: {found}"
+        )
+    (mesh,) = meshes
+    return AbstractMesh(
+        mesh.axis_sizes,
+        mesh.axis_names,
+        axis_types=mesh.axis_types,
+        abstract_device=_device(target),
+    )
+
+
+def _split(aval: jax.ShapeDtypeStruct, mesh: AbstractMesh) -> jax.ShapeDtypeStruct:
+    spec = aval.sharding.spec if isinstance(aval.sharding, NamedSharding) else PartitionSpec()
+    return jax.ShapeDtypeStruct(aval.shape, aval.dtype, sharding=NamedSharding(mesh, spec))
+
+
+def _device(target: Target) -> Any:
+    """None in a version of JAX without such."""
     try:
-        device = jax.sharding.AbstractDevice(target.kind, 1, target.platform)
-        mesh = jax.sharding.AbstractMesh((), (), abstract_device=device)
-    except (AttributeError, TypeError):  # a version of JAX without such
-        yield
-        return
+        return jax.sharding.AbstractDevice(target.kind, 1, target.platform)
+    except (AttributeError, TypeError):
+        return None
+
+
+@contextlib.contextmanager
+def _on(target: Target, mesh: AbstractMesh | None) -> Iterator[None]:
+    """The devices that Pallas, and kernels that ask for them, are lowered for."""
+    if mesh is None:
+        if (device := _device(target)) is None:
+            yield
+            return
+        mesh = AbstractMesh((), (), abstract_device=device)
     with jax.sharding.use_abstract_mesh(mesh):
         yield
 

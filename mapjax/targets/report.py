@@ -31,14 +31,24 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Collective:
+    """Exchanges between the devices of a slice, of one kind: how many, and bytes a device gives."""
+
+    kind: str
+    calls: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Report:
-    """A program compiled for a target.
+    """A program compiled for a target; of a slice, for each of its devices.
 
     Args:
       function: its name.
       target: what it was compiled for.
       kernels: what runs, in the order of the program.
       memory: what it allocates.
+      collectives: what crosses from device to device.
       versions: of JAX and the compiler.
       seconds: that the compilation took.
     """
@@ -47,6 +57,7 @@ class Report:
     target: Target
     kernels: tuple[Kernel, ...]
     memory: Memory
+    collectives: tuple[Collective, ...]
     versions: dict[str, str]
     seconds: float
 
@@ -100,6 +111,9 @@ class Report:
             cycles = sum(estimates)
             where = f"{_us(cycles / target.clock)} us, for {len(estimates)} kernels of its own"
             rows.append(("XLA's estimate", f"{human(cycles)} cycles, {where}"))
+        for crossing in self.collectives:
+            exchanged = f"{crossing.calls}, {human(crossing.bytes, 'B')} a device"
+            rows.append((crossing.kind, exchanged))
         rows.append(("device", _described(target)))
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         rows.append(("compiled", f"in {self.seconds:.1f} s by {versions}"))
@@ -189,6 +203,7 @@ class Report:
             "bytes": self.bytes,
             "least_time": self.least_time,
             "binds": self.binds,
+            "collectives": list(map(asdict, self.collectives)),
             "kernels": list(map(_kernel_dict, self.kernels)),
         }
 

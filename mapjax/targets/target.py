@@ -35,11 +35,20 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class TpuTarget(Target):
-    """A TPU. `topology` is the smallest that libtpu describes; one device of it is compiled for."""
+    """A TPU: one device, or all of a slice.
+
+    Args:
+      topology: as libtpu calls it, for one device the smallest that it describes.
+      accelerator: likewise.
+      ici: bytes a second that a chip sends to its neighbours in a slice, over all its links.
+      devices: that a program runs on.
+    """
 
     platform: Literal["tpu"] = "tpu"
     topology: str
     accelerator: str
+    ici: float
+    devices: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

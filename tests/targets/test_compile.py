@@ -8,6 +8,7 @@ import os
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 import mapjax as mj
 from mapjax.targets import CompileError, MissingCompilerError, missing
@@ -98,6 +99,40 @@ def test_registers_that_spill_on_a_tpu(compiler, rows):
     report = mj.compile_for(compiler("tpu:v5e"), rows, big, block=256)
     assert report.spills > 0
     assert any(loop.spills and loop.fills for loop in report.kernels[0].schedule.loops)
+
+
+def split(*shape, devices=4):
+    """A matrix whose rows are on several devices."""
+    rows = NamedSharding(AbstractMesh((devices,), ("data",)), PartitionSpec("data"))
+    return jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=rows)
+
+
+def test_a_slice_of_a_tpu(compiler):
+    """What is reported is of each device, and the gradient of what is whole crosses."""
+
+    def gradient(w, x):
+        return jax.grad(lambda w: jnp.square(x @ w).mean())(w)
+
+    w, x = matrix(256, 128), split(4 * 64, 256)
+    report = mj.compile_for(compiler("tpu:v5e:2x2"), gradient, w, x)
+    assert report.memory.arguments == 2 * (256 * 128 + 64 * 256)
+    assert sum(kernel.matrix_flops for kernel in report.kernels) == 2 * 2 * 64 * 256 * 128
+    (crossing,) = report.collectives
+    assert (crossing.kind, crossing.calls) == ("all-reduce", 1)
+    assert crossing.bytes >= 2 * 256 * 128
+    assert "all-reduce" in str(report)
+    assert report.to_dict()["collectives"][0]["bytes"] == crossing.bytes
+
+
+def test_arguments_that_are_split_over_other_devices(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    for target, size, x in [
+        ("tpu:v5e:2x2", 4, X),
+        ("tpu:v5e:2x2", 4, split(8, 8, devices=8)),
+        ("tpu:v5e", 1, split(8, 8)),
+    ]:
+        with pytest.raises(ValueError, match=f"{target} takes arguments .* mesh of size {size};"):
+            mj.compile_for(target, jnp.tanh, x)
 
 
 @pytest.mark.filterwarnings(TRITON)

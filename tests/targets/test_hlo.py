@@ -71,6 +71,40 @@ def test_what_runs_and_how_often():
     assert calls == {"y": 1, "fusion.1": 1, "fusion.2": 1, "copy-start.1": 1, "negate.1": 7}
 
 
+def test_what_crosses_between_devices():
+    """Written by itself, in two halves, and called by a core that copies beside the others."""
+    text = TEXT.replace(
+        "ENTRY",
+        """\
+%on_another_core (part: f32[8,1000]) -> f32[8,1000] {
+  %part = f32[8,1000]{1,0:T(8,128)} parameter(0)
+  ROOT %inner = f32[8,1000]{1,0:T(8,128)} all-reduce(%part), to_apply=%sum
+}
+
+ENTRY""",
+    ).replace(
+        "  %copy-start.1",
+        """\
+  %gathered = bf16[16,512]{1,0} all-gather(%a), dimensions={0}
+  %reduced = bf16[8,512]{1,0} all-reduce-start(%a), to_apply=%sum
+  %reduced.1 = bf16[8,512]{1,0} all-reduce-done(%reduced)
+  %called = (f32[8,1000]{1,0:T(8,128)}, u32[]) call-start(%fusion.1), to_apply=%on_another_core
+  %called.1 = f32[8,1000]{1,0:T(8,128)} call-done(%called)
+  %copy-start.1""",
+        1,
+    )
+    program = Program(text)
+    crossing = {
+        launch.instruction.name: list(program.collectives(launch)) for launch in program.launches()
+    }
+    assert {name: found for name, found in crossing.items() if found} == {
+        "gathered": [("all-gather", 2 * 8 * 512)],
+        "reduced": [("all-reduce", 2 * 8 * 512)],
+        "called": [("all-reduce", PADDED)],
+    }
+    assert not {"reduced.1", "called.1"} & crossing.keys()
+
+
 def test_turns_of_a_loop_whose_condition_alone_tells():
     condition = """\
 %c (state: (s32[], f32[8,1000])) -> pred[] {

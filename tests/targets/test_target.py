@@ -42,6 +42,29 @@ def test_an_unknown_target_is_told_what_there_is():
         find_target("tpu:v5")
 
 
+def test_a_slice_is_all_of_its_devices():
+    found, one = find_target("tpu:v5e:4x8"), TARGETS["tpu:v5e"]
+    assert isinstance(found, TpuTarget) and isinstance(one, TpuTarget)
+    assert (found.name, found.devices, one.devices) == ("tpu:v5e:4x8", 32, 1)
+    assert (found.topology, found.accelerator) == ("v5e:4x8", "v5litepod-32")
+    assert found.bandwidth == one.bandwidth
+    chips = find_target("tpu:v7x:2x2x2")
+    assert isinstance(chips, TpuTarget) and chips.devices == 16  # two a chip
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("tpu:v5e:4x4x4", "tpu:v5e is written like 2x2, got '4x4x4'"),
+        ("tpu:v4:8", "no target 'tpu:v4:8'; did you mean 'tpu:v4'"),
+        ("cuda:h100:2x2", "no target 'cuda:h100:2x2'; did you mean 'cuda:h100'"),
+    ],
+)
+def test_a_slice_that_there_is_not(name, reason):
+    with pytest.raises(ValueError, match=reason):
+        find_target(name)
+
+
 def test_the_description_of_a_gpu():
     h100, t4 = TARGETS["cuda:h100"], TARGETS["cuda:t4"]
     assert isinstance(h100, CudaTarget) and isinstance(t4, CudaTarget)
