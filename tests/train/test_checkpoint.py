@@ -1,5 +1,6 @@
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -67,6 +69,38 @@ def test_state_of_another_shape_is_refused_and_left_alone(checkpoints):
     with pytest.raises(TrainingError, match="no checkpoint can be read: 1 "):
         checkpoints.restore(other)
     chex.assert_trees_all_equal(checkpoints.restore(LIKE), state_of(1.0))
+
+
+@pytest.fixture
+def files_stay_small():
+    """As on a disk that has no more room: a file that grows beyond 64 kB cannot be written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_no_room_is_told_and_costs_no_earlier_checkpoint(tmp_path, files_stay_small):
+    state = {"a": np.random.default_rng(0).random(100_000, np.float32)}
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=1)
+    checkpoints.save(1, state)
+    checkpoints.wait()
+    files_stay_small()
+    checkpoints.save(2, state)  # goes on in the background
+    with pytest.raises(TrainingError, match=r"cannot be written, .* of the steps 1 are whole"):
+        checkpoints.wait()
+    again = Checkpoints(tmp_path / "checkpoints", keep=1)
+    assert again.steps() == [1]
+    chex.assert_trees_all_equal(again.restore(jax.eval_shape(lambda: state)), state)
+    again.close()
+
+
+def test_state_may_be_donated_while_it_is_written(checkpoints):
+    add = jax.jit(lambda x: x + 1, donate_argnums=0)
+    state = jnp.zeros((400, 400))
+    for step in range(4):
+        checkpoints.save(step, {"x": state})
+        state = add(state)
+    assert (checkpoints.restore({"x": state})["x"] == 3).all()
 
 
 WRITER = """
