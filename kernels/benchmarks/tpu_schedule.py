@@ -22,6 +22,7 @@ import mapjax as mj
 from mapjax.op import Table
 from mapjax.ops import derain_dehaze, dilated_offsets
 from mapjax_kernels.derain_dehaze import tpu
+from mapjax_kernels.derain_dehaze.tpu.coefficients import PLANES
 from mapjax_kernels.derain_dehaze.tpu.tiles import LANES, SUBLANES, Tiles
 
 HEIGHT, WIDTH, CHANNELS = 1080, 1920, 3
@@ -94,14 +95,28 @@ def measure(target: str, stride: int, backward: bool, reference: bool) -> tuple[
 def cycles_of(schedule: Any, tiles: Tiles) -> float:
     """Cycles where nothing waits for memory.
 
-    The loops over strips are there twice, for chunks in the middle of the picture and for those at
-    its edge, and one of them runs. The matrix products for the outer chunks of a window of the grid
-    are counted as if all chunks needed them, which is too much.
+    The compiler counts both sides of a branch, of which one runs. The loops over strips are there
+    twice, for chunks in the middle of the picture and for those at its edge. With a stride, matrix
+    products for a window of the grid are there three times, for the window that a chunk lies in and
+    for those before and after it, which only the first and the last chunks of a window need.
     """
-    strips = [
-        loop for loop in schedule.loops if loop.depth == 3 and loop.trips == tiles.rows // SUBLANES
-    ]
-    inner, edge = strips[: len(strips) // 2], strips[len(strips) // 2 :]
+    over_chunks = [loop for loop in schedule.loops if loop.depth == 3]
+    strips = [loop for loop in over_chunks if loop.trips == tiles.rows // SUBLANES]
+    middle, edge = strips[: len(strips) // 2], strips[len(strips) // 2 :]
+    share = share_inside(tiles)
+    spared = sum((1 - share) * loop.cycles for loop in middle)
+    spared += sum(share * loop.cycles for loop in edge)
+
+    if tiles.stride > 1:
+        products = [loop for loop in over_chunks if loop.trips == len(tiles.offsets) // PLANES]
+        for outer, windows in ((0, products[1::3]), (tiles.stride - 1, products[2::3])):
+            needed = sum(chunk % tiles.stride == outer for chunk in range(tiles.chunks))
+            spared += sum((1 - needed / tiles.chunks) * loop.cycles for loop in windows)
+    return schedule.cycles - spared
+
+
+def share_inside(tiles: Tiles) -> float:
+    """The share of chunks of which no tap is outside the picture."""
     up, left = (max(abs(offset[axis]) for offset in tiles.offsets) for axis in range(2))
     rows = sum(
         y >= up and y + tiles.rows + up <= tiles.height for y in range(0, tiles.height, tiles.rows)
@@ -109,9 +124,7 @@ def cycles_of(schedule: Any, tiles: Tiles) -> float:
     columns = sum(
         x >= left and x + LANES + left <= tiles.width for x in range(0, tiles.width, LANES)
     )
-    share = rows * columns / (tiles.count * tiles.chunks)
-    spared = sum((1 - share) * loop.cycles for loop in inner)
-    return schedule.cycles - spared - sum(share * loop.cycles for loop in edge)
+    return rows * columns / (tiles.count * tiles.chunks)
 
 
 def differentiated(form: Any) -> Any:
