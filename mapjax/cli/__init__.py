@@ -10,7 +10,9 @@ from mapjax import __version__
 
 COMMANDS = {
     "restore": "take rain and haze out of pictures",
-    "evaluate": "measure restored pictures against their targets (PSNR, SSIM)",
+    "evaluate": "measure restored pictures, or networks, against targets (PSNR, SSIM)",
+    "models": "list the networks: parameters, arithmetic, licences, figures",
+    "weights": "fetch the published weights of a network",
     "data": "look at folders of pictures before training on them",
     "train": "train a network that takes rain and haze out of pictures",
     "check": "check an operation of your own, or of the library",

@@ -9,6 +9,7 @@ import numpy as np
 import tyro
 
 from mapjax.cli import _output
+from mapjax.restore.defaults import DEFAULT_MODEL
 from mapjax.restore.errors import PictureError
 from mapjax.restore.files import COMPARISON, make_folder
 from mapjax.restore.photo import Photo
@@ -72,11 +73,12 @@ def _restore_all(command: Demo, photos: dict[str, np.ndarray]) -> None:
 
     from mapjax.cli._compilation_cache import keep_compiled_programs
     from mapjax.restore.measures import measure
-    from mapjax.restore.restorer import DEFAULT_MODEL, load_model, restore
+    from mapjax.restore.networks import load_models
+    from mapjax.restore.restorer import restore
 
     keep_compiled_programs()
     try:
-        model = load_model(command.model)
+        model = load_models(command.model)
     except (OSError, ValueError) as error:
         raise PictureError(command.model or DEFAULT_MODEL, f"cannot be loaded: {error}") from error
     keys = jax.random.split(jax.random.key(command.seed), len(photos))

@@ -13,7 +13,7 @@ import tyro
 from mapjax import __version__
 from mapjax._memory import peak_of_process
 from mapjax.cli import _output
-from mapjax.restore.defaults import DEFAULT_MODEL, DEFAULT_TILE
+from mapjax.restore.defaults import DEFAULT_MODEL
 from mapjax.restore.errors import PictureError
 from mapjax.restore.files import Job, make_folder, plan_jobs
 from mapjax.restore.photo import Photo
@@ -45,12 +45,17 @@ class Restore:
     json: Annotated[Path | None, _output.JSON] = None
     """Report for machines, to a file or to the standard output."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|PATH")] = DEFAULT_MODEL
-    """Name of a network, or a file of weights (safetensors); dark-channel takes out haze alone, by
-    a prior without weights."""
-    tile: Annotated[int, tyro.conf.arg(metavar="N")] = DEFAULT_TILE
-    """Work on at most N x N pixels at once, which bounds the memory; 0: on the whole picture."""
+    """Name of a network (mapjax models lists them), or a file of weights (safetensors); several,
+    joined by +, work in a row."""
+    tile: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """Work on at most N x N pixels at once, which bounds the memory; 0: on the whole picture. Where
+    not given, what the network needs about 1 GB for."""
     suffix: Literal["png", "jpg", "tif", "webp"] = "png"
     """Format of the results."""
+
+
+_TILES = {None: "auto", 0: None}
+"""What is meant by no option and by 0, as `restore` has it."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,29 +94,29 @@ class _Run:
         )
         for error in errors:
             self.fail(error)
-        model = self._load_model() if jobs else None
+        models = self._load_models() if jobs else ()
         with _output.progress_bar(len(jobs)) as bar:
             for number, job in enumerate(jobs):
                 bar.set_description_str(f"{number + 1} of {len(jobs)}: {job.source.name}")
-                self._try_one(job, model, bar)
+                self._try_one(job, models, bar)
                 bar.update(number + 1 - bar.n)
 
-    def _load_model(self):
+    def _load_models(self):
         # Imported here: a mistake on the command line is told at once, without waiting for JAX.
         from mapjax.cli._compilation_cache import keep_compiled_programs
-        from mapjax.restore.restorer import load_model
+        from mapjax.restore.networks import load_models
 
         keep_compiled_programs()
         try:
-            return load_model(self.command.model)
+            return load_models(self.command.model)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise PictureError(self.command.model, f"cannot be loaded: {error}") from error
 
-    def _try_one(self, job, model, bar):
+    def _try_one(self, job, models, bar):
         from jax.errors import JaxRuntimeError
 
         try:
-            self._restore_one(job, model, bar)
+            self._restore_one(job, models, bar)
         except PictureError as error:
             self.fail(error)
         except (MemoryError, JaxRuntimeError) as error:
@@ -119,7 +124,7 @@ class _Run:
             reason = f"cannot be restored, a smaller --tile may help: {why}"
             self.fail(PictureError(job.source, reason))
 
-    def _restore_one(self, job: Job, model, bar):
+    def _restore_one(self, job: Job, models, bar):
         from mapjax.restore.restorer import restore
 
         started, before = time.perf_counter(), bar.n
@@ -127,8 +132,8 @@ class _Run:
         try:
             pixels = restore(
                 photo.pixels,
-                model=model,
-                tile=self.command.tile or None,
+                model=models,
+                tile=_TILES.get(self.command.tile, self.command.tile),
                 progress=lambda done, total: bar.update(before + done / total - bar.n),
             )
         except TileError as error:

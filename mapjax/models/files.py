@@ -83,9 +83,7 @@ def with_parameters(network: type, config: Any, tensors: dict, *, source: str) -
     **Raises:** `ValueError` that names `source` and the tensors that are missing, unexpected or of
     another shape.
     """
-    keys = _OneKey(jax.random.key(0))
-    model = nnx.eval_shape(lambda: network(config, rngs=keys))
-    graph, state = nnx.split(model)
+    graph, state = nnx.split(abstract(network, config))
     expected = {".".join(map(str, name)): name for name in _flat(state)}
     if expected.keys() != tensors.keys():
         raise ValueError(
@@ -105,6 +103,12 @@ def with_parameters(network: type, config: Any, tensors: dict, *, source: str) -
     _fill(pure, values)
     nnx.replace_by_pure_dict(state, pure)
     return nnx.merge(graph, state)
+
+
+def abstract(network: type, config: Any) -> Any:
+    """A network whose parameters are shapes: nothing is computed, nothing held."""
+    keys = _OneKey(jax.random.key(0))
+    return nnx.eval_shape(lambda: network(config, rngs=keys))
 
 
 class _OneKey(NamedTuple):

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from mapjax.restore.export import export_restore as export_restore
     from mapjax.restore.measures import Measures as Measures
     from mapjax.restore.measures import measure as measure
+    from mapjax.restore.networks import RestorationModel as RestorationModel
+    from mapjax.restore.networks import load_model as load_model
+    from mapjax.restore.networks import load_models as load_models
     from mapjax.restore.photo import Photo as Photo
     from mapjax.restore.reading import read_photo as read_photo
-    from mapjax.restore.restorer import RestorationModel as RestorationModel
-    from mapjax.restore.restorer import load_model as load_model
     from mapjax.restore.restorer import restore as restore
     from mapjax.restore.writing import write_photo as write_photo
 
@@ -27,10 +28,11 @@ _HOMES = {
     "Measures": "measures",
     "Photo": "photo",
     "PictureError": "errors",
-    "RestorationModel": "restorer",
+    "RestorationModel": "networks",
     "evaluate": "evaluation",
     "export_restore": "export",
-    "load_model": "restorer",
+    "load_model": "networks",
+    "load_models": "networks",
     "measure": "measures",
     "read_photo": "reading",
     "restore": "restorer",

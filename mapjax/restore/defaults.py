@@ -7,4 +7,5 @@ DARK_CHANNEL = "dark-channel"
 """The name of the dehazer without weights."""
 
 DEFAULT_TILE = 2048
-"""Full HD passes whole, 12 megapixels in four tiles, within about 1 GB."""
+"""Of a model that has none of its own: full HD passes whole, 12 megapixels in four tiles, within
+about 1 GB."""

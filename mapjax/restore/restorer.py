@@ -2,9 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,33 +11,17 @@ import numpy as np
 from flax import nnx
 
 from mapjax.restore import tiles
-from mapjax.restore.defaults import DARK_CHANNEL, DEFAULT_MODEL, DEFAULT_TILE
+from mapjax.restore.defaults import DEFAULT_TILE
+from mapjax.restore.networks import RestorationModel, load_models
 
 ImageArray = TypeVar("ImageArray", np.ndarray, jax.Array)
-
-
-@runtime_checkable
-class RestorationModel(Protocol):
-    """What `restore` needs of a model; `mapjax.models.RainHaze` and `DarkChannel` are two.
-
-    `model.glance(image)` gives whatever is global to a picture `(1, height, width, 3)`;
-    `model(tile, glance=glance, window=(top, left, height, width))` restores a part of a picture of
-    that height and width. Tiles start at multiples of `multiple`, and their results hold `halo`
-    pixels away from edges that are not edges of the picture.
-    """
-
-    multiple: int
-    halo: int
-    glance: Callable[..., Any]
-
-    def __call__(self, image: jax.Array, *, glance: Any, window: Any) -> jax.Array: ...
 
 
 def restore(
     image: ImageArray,
     *,
-    model: RestorationModel | str | os.PathLike[str] | None = None,
-    tile: int | None = DEFAULT_TILE,
+    model: RestorationModel | Sequence[RestorationModel] | str | os.PathLike[str] | None = None,
+    tile: int | Literal["auto"] | None = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageArray:
     """Takes rain and haze out of a picture of any size.
@@ -54,9 +37,11 @@ def restore(
       channels. uint8 or uint16, or any float dtype with values in [0, 1]; encoded as sRGB, as
       photos are. Alpha is returned as it came.
     - `model`: a model, its name, or a file of weights; `None` is `"rainhaze-s"`, and
-      `"dark-channel"` takes out haze alone, without weights. What is loaded is kept for the next
-      call.
-    - `tile`: at most `tile**2` pixels are worked on at once; `None` means the whole picture.
+      `"dark-channel"` takes out haze alone, without weights. Several models, or their names joined
+      by `+`, work in a row, each on the result of the one before in the dtype of `image`. What is
+      loaded is kept for the next call.
+    - `tile`: at most `tile**2` pixels are worked on at once; `None` means the whole picture, and
+      `"auto"` what the model needs about 1 GB of memory for.
     - `progress`: called with `(tiles done, tiles in all)` after each tile.
 
     **Returns:** the same kind of array (NumPy or JAX), dtype and shape as `image`.
@@ -68,12 +53,7 @@ def restore(
     ('ndarray', 'uint8', (48, 64, 3))
     """
     _check(image)
-    network = load_model(model) if model is None or isinstance(model, (str, os.PathLike)) else model
-    if not isinstance(network, nnx.Module) or not isinstance(network, RestorationModel):
-        raise TypeError(
-            "restore: model must be a name, a file of weights, or a flax.nnx module with glance, "
-            f"multiple and halo such as mapjax.models.RainHaze, got {type(network).__name__}"
-        )
+    networks = _networks(model)
     pixels = np.asarray(image)
     channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
     height, width = pixels.shape[:2] if pixels.ndim < 4 else pixels.shape[1:3]
@@ -83,33 +63,31 @@ def restore(
         result.reshape(-1, height, width, channels),
     )
     for picture, restored in zip(*pictures, strict=True):
-        _restore_picture(network, picture, restored, tile, progress)
+        for number, network in enumerate(networks):
+            told = progress and functools.partial(_tell, progress, number, len(networks))
+            source = restored.copy() if number else picture
+            _restore_picture(network, source, restored, tile, told)
     if isinstance(image, jax.Array):
         return jnp.asarray(result)
     return result
 
 
-def load_model(source: str | os.PathLike[str] | None = None) -> RestorationModel:
-    """The model of a name or of a file of weights, loaded once; `None` is `"rainhaze-s"`.
-
-    `"dark-channel"` is `mapjax.models.DarkChannel`, which has no weights.
-
-    **Raises:** what `mapjax.models.load` raises, where there is no such model.
-
-    >>> load_model().halo % load_model().multiple
-    0
-    """
-    source = DEFAULT_MODEL if source is None else os.fspath(source)
-    path = Path(source)
-    # A file that was written again is loaded again.
-    return _load_model(source, path.stat().st_mtime_ns if path.is_file() else None)
+def _networks(model) -> tuple[RestorationModel, ...]:
+    if model is None or isinstance(model, (str, os.PathLike)):
+        return load_models(model)
+    networks = tuple(model) if isinstance(model, (list, tuple)) else (model,)
+    for network in networks:
+        if not isinstance(network, nnx.Module) or not isinstance(network, RestorationModel):
+            raise TypeError(
+                "restore: model must be a name, a file of weights, or a flax.nnx module with "
+                "glance, multiple and halo such as mapjax.models.RainHaze, or several of these, "
+                f"got {type(network).__name__}"
+            )
+    return networks
 
 
-@functools.lru_cache(maxsize=4)
-def _load_model(source, version):
-    from mapjax import models
-
-    return models.DarkChannel() if source == DARK_CHANNEL else models.load(source)
+def _tell(progress, number, count, done, total):
+    progress(number * total + done, count * total)
 
 
 def _check(image):
@@ -148,6 +126,8 @@ def _restore_picture(model, picture, restored, tile, progress):
     height, width, channels = picture.shape
     colours = picture if channels in (1, 3) else picture[..., :-1]
     restored[..., colours.shape[-1] :] = picture[..., colours.shape[-1] :]
+    if tile == "auto":
+        tile = getattr(model, "tile", DEFAULT_TILE)
     multiple = model.multiple
     padded = np.pad(colours, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
     grid = tiles.plan(*padded.shape[:2], halo=model.halo, multiple=multiple, tile=tile)

@@ -1,10 +1,13 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mapjax.cli import main
+from mapjax.cli._comparison import Result, table
+from mapjax.restore import Evaluation, Measures
 
 
 @pytest.fixture
@@ -54,6 +57,39 @@ def test_names_and_sizes_that_do_not_match(folders, capsys, tmp_path):
     assert "mean of 2" in out
     assert "a_2.png: sizes differ: 16x20 against a target of 20x16" in err
     assert "stranger.png: has no target of its name" in err
+
+
+def test_networks_are_compared(folders, capsys, tmp_path):
+    """A network, beside a name that there is none of; in a process of its own, as it is run."""
+    inputs = ["--input", *folders[1:], "--model", "dark-channel", "no-such+dark-channel"]
+    assert main(["evaluate", *inputs, "--output", str(tmp_path / "kept"), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert "no-such+dark-channel: cannot be loaded: model 'no-such'" in err
+    given, restored = json.loads(out)["networks"]
+    assert (given["name"], restored["name"]) == ("input", "dark-channel")
+    assert given["evaluation"]["count"] == restored["evaluation"]["count"] == 3
+    assert (restored["parameters"], given["seconds"]) == (0, None)
+    assert min(restored["flops"], restored["seconds"]) > 0
+    kept = sorted(path.name for path in (tmp_path / "kept" / "dark-channel").iterdir())
+    assert kept == ["a_1.png", "a_2.png", "b.png"]
+
+
+def test_a_comparison_is_a_table():
+    measures = Measures(20.125, 0.8, 21.0, 0.9)
+    evaluation = Evaluation({Path("a.png"): measures}, [], [])
+    given = Result("input", Evaluation({}, [], []))
+    ours = Result("ours", evaluation, 1_325_398, 2_220_000_000, seconds=0.5, peak_memory_mib=700.4)
+    _, head, _, first, second = str(table([given, ours])).splitlines()
+    assert head.split()[-4:] == ["parameters", "FLOPs", "s/picture", "MiB"]
+    assert first.split() == ["input"]
+    figures = ["20.12", "0.8000", "21.00", "0.9000", "1.33", "M", "2.22", "G", "0.5", "700"]
+    assert second.split() == ["ours", *figures]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--input", "a"], ["--output", "a", "--model", "b"]])
+def test_what_to_measure_must_be_named(arguments, capsys):
+    assert main(["evaluate", "--target", "c", *arguments]) == 2
+    assert "name --output, or both --input and --model" in capsys.readouterr().err
 
 
 def test_nothing_to_measure(folders, capsys, tmp_path):

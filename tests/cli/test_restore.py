@@ -11,6 +11,7 @@ from PIL import Image
 
 import mapjax
 from mapjax.cli import main
+from mapjax.models import files
 from mapjax.restore import load_model, restore, restorer
 
 
@@ -47,6 +48,21 @@ def test_haze_is_taken_out_without_weights(photos, tmp_path, capsys):
     assert main(["restore", str(photos / "a.png"), *arguments]) == 0
     expected = restore(np.asarray(Image.open(photos / "a.png")), model="dark-channel")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
+
+
+def test_a_chain_is_one_after_the_other(photos, tmp_path):
+    arguments = ["--output", str(tmp_path / "out"), "--model", "dark-channel+dark-channel"]
+    assert main(["restore", str(photos / "a.png"), *arguments]) == 0
+    once = restore(np.asarray(Image.open(photos / "a.png")), model="dark-channel")
+    expected = restore(once, model="dark-channel")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), expected)
+
+
+def test_weights_that_are_not_there_yet_name_their_command(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(files, "cached_weights", lambda name: tmp_path / name)
+    arguments = ["--output", str(tmp_path / "out"), "--model", "dark-channel+maxim-derain"]
+    assert main(["restore", str(photos), *arguments]) == 1
+    assert "not on this machine yet: mapjax weights get maxim-derain\n" in capsys.readouterr().err
 
 
 def test_compare_writes_before_and_after(run, photos, tmp_path):

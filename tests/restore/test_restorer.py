@@ -92,15 +92,12 @@ def test_too_small_a_halo_would_show():
     assert np.abs(whole.astype(int) - tiled.astype(int)).max() > 10
 
 
-def test_tiles_of_the_network_equal_the_whole():
+def test_tiles_of_the_network_equal_the_whole(drawn):
     """The flagship's own receptive field, at every level of its U-Net and through the operation."""
     config = RainHazeConfig(
         stride=2, widths=(8, 8), blocks=(1, 1), dilations=(1, 3), glance_width=8, glance_blocks=2
     )
-    graph, shapes = nnx.split(nnx.eval_shape(lambda: RainHaze(config, rngs=nnx.Rngs(0))))
-    rng = np.random.default_rng(0)
-    state = jax.tree.map(lambda x: rng.normal(0.0, 0.3, x.shape).astype(np.float32), shapes)
-    network = nnx.merge(graph, state)
+    network = drawn(RainHaze, config, deviation=0.3)
     image = picture(131, 97, 3)
     whole = restore(image, model=network, tile=None)
     tiled = restore(image, model=network, tile=2 * network.halo + 24)
@@ -178,6 +175,22 @@ def test_progress_counts_the_tiles():
     assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
 
 
+def test_a_row_of_models_is_one_after_the_other():
+    first, second, image = StandIn(radius=2), StandIn(radius=7), picture(70, 50, 3)
+    seen = []
+    chained = restore(image, model=[first, second], tile=48, progress=lambda *now: seen.append(now))
+    one_by_one = restore(restore(image, model=first, tile=48), model=second, tile=48)
+    np.testing.assert_array_equal(chained, one_by_one)
+    assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
+
+
+def test_a_model_may_ask_for_small_tiles():
+    model, seen = StandIn(), []
+    model.tile = 64
+    restore(picture(100, 100, 3), model=model, progress=lambda *now: seen.append(now))
+    assert seen[-1][1] > 1
+
+
 @pytest.mark.parametrize(
     ("image", "error", "says"),
     [
@@ -203,3 +216,5 @@ def test_a_traced_picture_is_refused():
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match="model must be"):
         restore(np.zeros((4, 4, 3), np.uint8), model=lambda image: image)
+    with pytest.raises(TypeError, match="or several of these, got int"):
+        restore(np.zeros((4, 4, 3), np.uint8), model=[MODEL, 3])

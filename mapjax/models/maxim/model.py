@@ -20,7 +20,7 @@ class Maxim(nnx.Module):
     evaluation does. A large picture can be restored in tiles, each as a picture of its own: unlike
     those of `RainHaze` they are only close to the whole picture's result, since the grid spans what
     it is given. `halo` pixels at the edge of a tile, which see little of what is beside them, are
-    best left out.
+    best left out. Tiles of `tile` pixels a side need about 1 GB in float32.
 
     >>> config = MaximConfig(features=4, stages=1, windows=(2, 2), groups=1, bottlenecks=1)
     >>> model = Maxim(config, rngs=nnx.Rngs(0))
@@ -32,6 +32,7 @@ class Maxim(nnx.Module):
 
     multiple = 1
     halo = 64
+    tile = 512
 
     def __init__(self, config: MaximConfig, *, rngs: nnx.Rngs):
         self.config = config

@@ -13,7 +13,7 @@ class Published:
     """Weights of a `Maxim` in an archive of the npm registry.
 
     `takes_out`: what the network was trained to take out of pictures, `data` the set that it was
-    trained on. `package` and `version` name the archive, `sha256` is its digest. `quality` is what
+    trained on. `package` and `version` name the archive, `sha256` is its digest. `measured` is what
     this library measured, `paper` what the paper says of it.
     """
 
@@ -23,7 +23,7 @@ class Published:
     version: str
     sha256: str
     paper: str
-    quality: str
+    measured: str
     config: MaximConfig = MAXIM_2S
     licence: str = "MIT (weights), Apache-2.0 (network)"
 
@@ -41,7 +41,7 @@ PUBLISHED = {
         version="0.1.0",
         sha256="32eefe4bcc0d835438bf01598e73bc89f53802a7119e3d192f1e9bfc7d663857",
         paper="Rain100L 38.06 dB (Y)",
-        quality="",
+        measured="",
     ),
     "maxim-dehaze-indoor": Published(
         takes_out="haze, indoors",
@@ -50,7 +50,7 @@ PUBLISHED = {
         version="0.1.0",
         sha256="c29872120011c1999d0355a9b1c1b92ca89c20d5d6cb60ad258b88ae6db29802",
         paper="SOTS indoor 38.11 dB",
-        quality="",
+        measured="",
     ),
     "maxim-dehaze-outdoor": Published(
         takes_out="haze, outdoors",
@@ -59,7 +59,7 @@ PUBLISHED = {
         version="0.1.0",
         sha256="928f6f6ed181193c6acd92a04c9f6f8282011e3c21b9eb1cbaf8ca9fff969d4b",
         paper="SOTS outdoor 34.19 dB",
-        quality="",
+        measured="",
     ),
 }
 """The networks by name."""

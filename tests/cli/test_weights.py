@@ -1,0 +1,24 @@
+import pytest
+
+from mapjax.cli import main
+from mapjax.models import zoo
+from mapjax.models.zoo import ArchiveError
+
+
+def test_the_licence_and_the_next_command_are_said(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(zoo, "install", lambda name, archive: tmp_path / name)
+    assert main(["weights", "get", "maxim-derain", "--archive", "a.tgz"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{tmp_path / 'maxim-derain'}: from @upscalerjs/maxim-deraining@0.1.0")
+    assert "licence: MIT" in out
+    assert "--model maxim-derain" in err
+
+
+@pytest.mark.parametrize("error", [ArchiveError("not the archive"), OSError("disk full")])
+def test_what_went_wrong_is_one_line(capsys, monkeypatch, error):
+    def install(name, archive):
+        raise error
+
+    monkeypatch.setattr(zoo, "install", install)
+    assert main(["weights", "get", "maxim-derain"]) == 1
+    assert capsys.readouterr() == ("", f"mapjax: {error}\n")
