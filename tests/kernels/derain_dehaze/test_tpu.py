@@ -57,9 +57,11 @@ def expect(cotangent, arrays, **options):
 @pytest.mark.parametrize(
     "stride, size, dtype",
     [
-        (1, (2, 19, 131, 2), jnp.float32),  # two tiles of 16 rows, two chunks of 128 columns
         # Both sides of a window of the grid. Other strides differ in one number.
         (2, (1, 33, 260, 1), jnp.bfloat16),
+        pytest.param(  # two tiles of 16 rows, two chunks of 128 columns
+            *(1, (2, 19, 131, 2), jnp.float32), marks=pytest.mark.breadth
+        ),
     ],
 )
 def test_equals_the_reference(stride, size, dtype):
@@ -153,7 +155,7 @@ def test_takes_pictures_of_any_width(width, stride):
     assert parts.extent < width
 
 
-@pytest.mark.parametrize("stride", [1, 8])
+@pytest.mark.parametrize("stride", [8, pytest.param(1, marks=pytest.mark.breadth)])
 def test_is_what_a_tpu_gets(stride):
     """With vmap, and differentiated; each lowers to kernels and not to the plain form."""
     _, arrays = draw(2, 40, 50, 3, stride)
