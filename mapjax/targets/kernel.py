@@ -143,6 +143,7 @@ def kernels(
       pallas: what the jaxpr told about the Pallas kernels.
       schedules, binaries: what the compiler dumped, by the name of the instruction.
     """
+    schedules = _of_all_calls(program, schedules)
     for launch, cost in _launches(program, pallas):
         instruction = launch.instruction
         # A GPU program calls every Pallas kernel by the name of the custom call.
@@ -177,6 +178,15 @@ def _launches(
         cost = next((c for c in waiting if c.name in path), waiting[0])
         waiting.remove(cost)
         yield launch, cost
+
+
+def _of_all_calls(program: Program, schedules: Mapping[str, Schedule]) -> dict[str, Schedule]:
+    """With those of further calls of a Pallas kernel, which libtpu compiles and dumps once."""
+    calls = [launch.instruction for launch in program.launches()]
+    bodies = {call.name: call.attribute(r'"body":"([^"]*)"') for call in calls}
+    known = {bodies[name]: found for name, found in schedules.items() if bodies.get(name)}
+    same = {name: known[body] for name, body in bodies.items() if body in known}
+    return {**same, **schedules}
 
 
 def _work(program: Program, launch: Launch, cost: PallasCost | None) -> dict[str, int]:

@@ -94,6 +94,13 @@ def test_a_pallas_kernel_on_a_tpu(compiler, rows):
     assert "soften" in str(report) and "EUP" in str(report)
 
 
+def test_a_kernel_that_is_called_twice(compiler, rows):
+    report = mj.compile_for(compiler("tpu:v5e"), lambda x, y: (rows(x), rows(y)), X, X)
+    first, second = (kernel for kernel in report.kernels if kernel.kind == "pallas")
+    assert first.name != second.name
+    assert first.schedule is not None and first.schedule == second.schedule
+
+
 def test_registers_that_spill_on_a_tpu(compiler, rows):
     big = jax.ShapeDtypeStruct((512, 512), jnp.float32)
     report = mj.compile_for(compiler("tpu:v5e"), rows, big, block=256)
