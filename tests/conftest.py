@@ -16,6 +16,7 @@ import pytest
 from flax import nnx
 
 import mapjax
+from mapjax.models.files import abstract
 
 # Strict promotion turns an accidental float64, int32-to-float32 or broadcast into an error, and
 # several devices make a mesh on a plain CPU.
@@ -70,7 +71,7 @@ def drawn():
     """
 
     def draw(network: type, config: object, *, deviation: float = 0.1, seed: int = 0) -> nnx.Module:
-        graph, shapes = nnx.split(nnx.eval_shape(lambda: network(config, rngs=nnx.Rngs(0))))
+        graph, shapes = nnx.split(abstract(network, config))
         rng = np.random.default_rng(seed)
 
         def noise(like: jax.ShapeDtypeStruct) -> np.ndarray:

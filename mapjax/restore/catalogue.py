@@ -27,8 +27,8 @@ class Entry:
 def catalogue() -> Iterator[Entry]:
     """All networks that have a name, those first that need no download.
 
-    >>> [entry.name for entry in catalogue()][:2]
-    ['rainhaze-s', 'dark-channel']
+    >>> next(catalogue()).name
+    'rainhaze-s'
     """
     yield Entry(
         DEFAULT_MODEL,
