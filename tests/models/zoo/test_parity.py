@@ -1,0 +1,78 @@
+"""The published networks: what they give in their own packages, they give here.
+
+The archives are looked for in the folder `MAPJAX_ARCHIVES` (`npm pack` of the packages that
+`mapjax.models.zoo.PUBLISHED` names), TensorFlow.js in `MAPJAX_TFJS`, a folder `node_modules` with
+`@tensorflow/tfjs` and `@tensorflow/tfjs-backend-wasm`. They take minutes, and are not needed daily.
+"""
+
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from mapjax.models import Maxim
+from mapjax.models.files import with_parameters
+from mapjax.models.zoo import PUBLISHED
+from mapjax.models.zoo.maxim import to_ours
+from mapjax.models.zoo.tfjs import read_parameters
+
+SCRIPT = Path(__file__).with_name("tfjs.mjs")
+
+
+@pytest.fixture(scope="module", params=PUBLISHED)
+def package(request, tmp_path_factory):
+    """The folder of an unpacked archive."""
+    archive = Path(os.environ.get("MAPJAX_ARCHIVES", "")) / PUBLISHED[request.param].archive
+    if "MAPJAX_ARCHIVES" not in os.environ or not archive.is_file():
+        pytest.skip(f"no {archive.name}: set MAPJAX_ARCHIVES to the folder that has it")
+    folder = tmp_path_factory.mktemp("package")
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")
+    published = PUBLISHED[request.param]
+    parameters = to_ours(read_parameters(archive))
+    model = with_parameters(Maxim, published.config, parameters, source=str(archive))
+    return folder / "package", nnx.split(model)
+
+
+def _run(model, image):
+    graph, state = model
+    return np.asarray(jax.jit(lambda s, x: nnx.merge(graph, s)(x))(state, jnp.asarray(image)))
+
+
+def test_the_picture_of_the_package(package):
+    folder, model = package
+    given, expected = (
+        np.asarray(Image.open(folder / "assets" / f"{name}.png").convert("RGB"))
+        for name in ("fixture", "result")
+    )
+    height, width = given.shape[:2]
+    # The package continues pictures by zeros, and cuts fractions off.
+    padded = np.pad(given, ((0, -height % 64), (0, -width % 64), (0, 0)))[None] / np.float32(255)
+    restored = _run(model, padded)[0, :height, :width]
+    levels = np.floor(np.clip(restored, 0, 1) * 255)
+    assert np.abs(levels - expected).max() <= 1
+    assert (levels == expected).mean() > 0.999
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 128)], ids=str)
+def test_tensorflow_js_on_other_pictures(package, size, tmp_path):
+    modules, node = os.environ.get("MAPJAX_TFJS"), shutil.which("node")
+    if not modules or not node:
+        pytest.skip("set MAPJAX_TFJS to node_modules with @tensorflow/tfjs, and install Node.js")
+    folder, model = package
+    rng = np.random.default_rng(size[1])
+    image = jax.image.resize(rng.random((1, 8, 8, 3), np.float32), (1, *size, 3), "bilinear")
+    image = np.asarray(image, np.float32)
+    image.tofile(tmp_path / "input")
+    arguments = [modules, folder / "models", tmp_path / "input", str([1, *size, 3])]
+    subprocess.run([node, SCRIPT, *arguments, tmp_path / "output"], check=True)
+    expected = np.fromfile(tmp_path / "output", "<f4").reshape(image.shape)
+    np.testing.assert_allclose(_run(model, image), expected, atol=1e-3)
