@@ -11,6 +11,8 @@ import pytest
 
 import mapjax
 
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+
 # Imports run one way, from the left of `cli -> restore, train -> models -> nn -> ops -> op`.
 MAY_IMPORT = {
     "op": set(),
@@ -72,12 +74,33 @@ def test_every_public_symbol_is_documented(package):
             assert inspect.getdoc(symbol), f"{package}.{name} has no docstring"
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [value for value in vars(mapjax.ops).values() if isinstance(value, mapjax.op.Operation)],
+    ids=lambda operation: operation.name,
+)
+def test_operations_say_what_they_take_and_give(operation):
+    documented = re.search(
+        r"^Args:\n(?P<args>.*?)^Returns:\n.*^Raises:\n.*^Example:\n",
+        inspect.getdoc(operation),
+        re.DOTALL | re.MULTILINE,
+    )
+    assert documented, "Args, Returns, Raises and Example, in this order"
+    lines = re.findall(r"^  (\w[\w, ]*): ", documented["args"], re.MULTILINE)
+    named = [name for line in lines for name in line.split(", ")]
+    signature = inspect.signature(operation)
+    assert sorted(named) == sorted(signature.parameters)
+    annotations = [parameter.annotation for parameter in signature.parameters.values()]
+    assert any(hasattr(annotation, "dim_str") for annotation in annotations), "no shape is said"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_random_key_comes_first(package):
     module = importlib.import_module(f"mapjax.{package}")
     for name, function in inspect.getmembers(module, inspect.isfunction):
-        parameters = list(inspect.signature(function).parameters)
-        assert "key" not in parameters[1:], f"{package}.{name}"
+        _, *after = inspect.signature(function).parameters.values() or (None,)
+        positions = [parameter.name for parameter in after if parameter.kind is not KEYWORD_ONLY]
+        assert "key" not in positions, f"{package}.{name}"
 
 
 def test_no_file_names_a_place_on_a_machine(root):

@@ -61,7 +61,20 @@ def min_pool(
 ) -> Float[Array, "batch rows columns channels"]:
     """The smallest value under each window: `y(p) = min_o x(p * strides + o)`.
 
-    Arguments, results, errors and the gradient are those of `max_pool`.
+    The gradient goes to the smallest value, as that of `max_pool` to the largest.
+
+    Args:
+      x: channels last.
+      window_shape: rows and columns of the window.
+      strides: pixels from one window to the next. As in Flax, 1 unless it is given.
+      padding: "VALID", "SAME", a number of pixels on all sides, or ((top, bottom), (left, right)).
+        What is outside is never the smallest.
+
+    Returns:
+      The pooled picture, in the dtype of `x`.
+
+    Raises:
+      TypeError, ValueError: arguments that do not fit the signature; a window that does not fit.
 
     Example:
       >>> import jax.numpy as jnp
