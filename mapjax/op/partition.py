@@ -186,9 +186,13 @@ def _by_compiler(
 ) -> tuple:
     """Split as the compiler decides, where it asks; else by the mesh that is set."""
     asked = _asked(function, inputs, outputs)
-    if not jax.sharding.get_abstract_mesh().axis_names:
+    mesh = jax.sharding.get_abstract_mesh()
+    if not mesh.axis_names:
         return jax.lax.platform_dependent(*arrays, tpu=function, default=asked)
     by_mesh = lambda *arrays: _by_mesh(function, inputs, outputs, arrays)  # noqa: E731
+    if getattr(mesh.abstract_device, "platform", None) == "tpu":
+        # To ask the compiler takes devices that are there, even in a branch for another platform.
+        return by_mesh(*arrays)
     return jax.lax.platform_dependent(*arrays, tpu=by_mesh, default=asked)
 
 

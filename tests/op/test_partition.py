@@ -221,6 +221,26 @@ def test_for_tpu_automatic_axes_are_those_of_the_mesh_that_is_set():
         lowered()
 
 
+def test_for_a_tpu_that_is_not_there():
+    """To ask the compiler takes devices; the mesh says that only a TPU is lowered for."""
+    try:
+        device = jax.sharding.AbstractDevice("TPU v5 lite", 1, "tpu")
+    except TypeError:
+        pytest.skip("in this version of JAX an abstract device has no platform")
+    found = []
+
+    def total(x):
+        found.append(x.shape)
+        return (jnp.sum(x, 0),)
+
+    mesh = jax.sharding.AbstractMesh((4,), ("data",), abstract_device=device)
+    x = jax.ShapeDtypeStruct((8, 3), jnp.float32, sharding=NamedSharding(mesh, P("data")))
+    split = partition.partitioned(total, [("batch0", None)], [(None,)])
+    with jax.sharding.use_abstract_mesh(mesh):
+        jax.jit(split).trace(x).lower(lowering_platforms=("tpu",))
+    assert set(found) == {(2, 3)}
+
+
 @pytest.mark.parametrize("shape, part", [((8, 2), (2, 2)), ((2, 6), (1, 3)), ((3, 3), (3, 3))])
 def test_a_set_mesh_splits_as_far_as_it_divides(shape, part):
     found = []
