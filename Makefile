@@ -1,8 +1,11 @@
 PYTHON ?= python3
 VENV   ?= .venv
 
+# A lesson is a script and a notebook with the same cells: the script is written, the notebook made.
+LESSONS := $(wildcard notebooks/*.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint notebooks lessons gpu picture clean
+.PHONY: help demo test lint notebooks lessons gpu picture clean $(LESSONS:%=run-%)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,15 +31,16 @@ lint: $(VENV)/.installed-dev  ## check style and types
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
-# A lesson is a script and a notebook with the same cells: the script is written, the notebook made.
-notebooks: $(VENV)/.installed-notebooks  ## run the lessons
-	set -e; for script in $(wildcard notebooks/*.py); do \
-		echo "$$script"; MPLBACKEND=agg $(VENV)/bin/python "$$script" >/dev/null; done
+notebooks: $(LESSONS:%=run-%)  ## run the lessons
 
-lessons: $(VENV)/.installed-notebooks  ## make the notebooks, with their outputs, from the scripts
-	set -e; for script in $(wildcard notebooks/*.py); do \
-		$(VENV)/bin/jupytext --quiet --to ipynb "$$script"; \
-		$(VENV)/bin/jupyter-execute --inplace "$${script%.py}.ipynb"; done
+$(LESSONS:%=run-%): run-%: % $(VENV)/.installed-notebooks
+	MPLBACKEND=agg $(VENV)/bin/python $< >/dev/null
+
+lessons: $(LESSONS:.py=.ipynb)  ## make the notebooks, with their outputs, from the scripts
+
+$(LESSONS:.py=.ipynb): %.ipynb: %.py $(VENV)/.installed-notebooks
+	$(VENV)/bin/jupytext --quiet --to ipynb $<
+	$(VENV)/bin/jupyter-execute --inplace $@
 
 gpu: $(VENV)/.installed-dev  ## check and measure the kernels on the NVIDIA GPU of this machine
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'jax[cuda12]'

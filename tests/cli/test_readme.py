@@ -46,6 +46,8 @@ def test_commands_run(root, tmp_path, monkeypatch):
         arguments = shlex.split(command, comments=True)
         if "--pairs" in arguments:
             arguments += SMALL
+        if "maxim" in command:  # which would be downloaded
+            continue
         if arguments[0] == "compile" and missing(arguments[arguments.index("--for") + 1]):
             continue
         with jax.numpy_dtype_promotion("standard"):  # which Optax needs
