@@ -106,7 +106,7 @@ mj.compare(observed, restored, labels=("rain and haze", "restored"))
 
 # %%
 model = mj.models.load("rainhaze-s")
-said = model.predict(observed[None])
+said = nnx.jit(lambda model, picture: model.predict(picture))(model, observed[None])
 print("airlight predicted", said.airlight[0].round(2), "and rendered", made.airlight[0].round(2))
 
 weights = jax.nn.softmax(said.filter_logits[0], axis=0)
@@ -178,6 +178,9 @@ mj.compare(photo, mj.restore(photo), labels=("as it was", "restored"))
 # photos. The weather is rendered anew in each step, so it never sees the same picture twice.
 
 # %%
+if SMOKE:  # a small network, which compiles quickly
+    config = mj.models.RainHazeConfig(widths=(8,), blocks=(1,), dilations=(1,))
+    model = mj.models.RainHaze(config, rngs=nnx.Rngs(0))
 size = 64 if SMOKE else 128
 photos = jnp.stack(
     [
