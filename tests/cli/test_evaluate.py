@@ -59,6 +59,7 @@ def test_names_and_sizes_that_do_not_match(folders, capsys, tmp_path):
     assert "stranger.png: has no target of its name" in err
 
 
+@pytest.mark.breadth
 def test_networks_are_compared(folders, capsys, tmp_path):
     """A network, beside a name that there is none of; in a process of its own, as it is run."""
     inputs = ["--input", *folders[1:], "--model", "dark-channel", "no-such+dark-channel"]

@@ -130,6 +130,7 @@ def test_kernel_stays_on_where_its_part_of_the_batch_lies(many):
     assert 2 in many[1]
 
 
+@pytest.mark.breadth
 def test_two_processes_train_as_one(many):
     with socket.socket() as free:
         free.bind(("localhost", 0))

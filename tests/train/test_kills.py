@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 EVERY = 10  # steps between checkpoints
 # Each takes a process of its own; MAPJAX_KILLS=20 is a thorough test.
-KILLS = int(os.environ.get("MAPJAX_KILLS", "2"))
+KILLS = int(os.environ.get("MAPJAX_KILLS", "1"))
 
 SCRIPT = """
 import hashlib, sys
@@ -66,6 +68,7 @@ def run(folder, steps, compiling, *, kill_after=None):
     return lines
 
 
+@pytest.mark.breadth
 def test_killed_at_random_moments(tmp_path, compiling):
     rng, steps = random.Random(KILLS), 30 * KILLS + 5
     whole = run(tmp_path / "whole", steps, compiling)

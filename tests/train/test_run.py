@@ -114,6 +114,7 @@ def test_truncated_picture_is_named(settings, tmp_path):
         load_data(settings(clean=(str(folder),)))
 
 
+@pytest.mark.breadth
 def test_killed_run_resumes_to_the_same_weights(settings, whole, compiling):
     """SIGKILL in the middle of the first checkpoint's write, and on the way."""
     chosen = settings(checkpoint_every=1)

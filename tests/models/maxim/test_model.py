@@ -83,6 +83,7 @@ def test_sizes_that_do_not_divide_are_refused():
         Maxim.outputs(Still(), jnp.zeros((1, 16, 30, 3)))
 
 
+@pytest.mark.breadth
 def test_the_numbers_are_those_that_equal_the_published_network(drawn):
     """Found when the network with the published weights gave what TensorFlow.js gives."""
     config = dataclasses.replace(TINY, coarse_outputs=False)
