@@ -323,8 +323,8 @@ plt.show()
 
 # %% [markdown]
 # The discriminator tilts, the sample slides past 0, the discriminator tilts back: without the
-# penalty they circle, and hardly come closer. With it, the tilt wears off near the real samples, and
-# the circle becomes a short spiral.
+# penalty they circle, and hardly come closer. With it, the tilt wears off near the real samples,
+# and the circle becomes a short spiral.
 #
 # ## Digits
 #

@@ -85,7 +85,7 @@ def form(name: str, shift: int, backward: bool) -> Callable[..., Any]:
 
     if not backward:
         return attend
-    return lambda cotangent, *arrays: jax.vjp(attend, *arrays)[1](cotangent)
+    return lambda cotangent, q, k, v, bias: jax.vjp(attend, q, k, v, bias)[1](cotangent)
 
 
 def estimate(report: Any) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -254,4 +254,4 @@ def _moved(
     state: optax.OptState,
 ) -> tuple[Params, optax.OptState]:
     updates, state = optimizer.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state
+    return cast(Params, optax.apply_updates(params, updates)), state

@@ -167,7 +167,7 @@ def _initial_model(settings: TrainSettings) -> RainHaze:
         model = mapjax.models.load(settings.init, dtype=settings.model.dtype)
     except (OSError, ValueError) as error:
         raise TrainingError(f"init: {error}") from error
-    if model.config != settings.model:
+    if not isinstance(model, RainHaze) or model.config != settings.model:
         raise TrainingError(
             f"init: {settings.init} holds {model.config}, and the settings ask for {settings.model}"
         )

@@ -55,6 +55,7 @@ class Maxim(nnx.Module):
         height, width = image.shape[1:3]
         padded, (top, left) = _pad(image, self.config.multiple)
         restored = self.outputs(padded)[-1][0]
+        assert restored is not None  # the finest scale always is
         return restored[:, top : top + height, left : left + width]
 
     def outputs(

@@ -105,7 +105,7 @@ class Stage(nnx.Module):
     ) -> tuple[list[Array | None], Found]:
         levels = range(len(images))
         entries = [enter(image) for enter, image in zip(self.entries.layers, images, strict=True)]
-        if self.fusions is not None:
+        if self.fusions is not None and before is not None:
             pairs = zip(self.fusions.layers, entries, before.attended, strict=True)
             entries = [fuse(entry, attended)[0] for fuse, entry, attended in pairs]
 

@@ -38,6 +38,7 @@ class TokenDense(nnx.Linear):
     ) -> Float[Array, "*batch height width channels"]:
         *batch, height, width, channels = x.shape
         side = self.side
+        assert self.bias is not None  # use_bias is left to its default
         x, kernel, bias = self.promote_dtype(
             (x, self.kernel[...], self.bias[...]), dtype=self.dtype
         )
