@@ -26,14 +26,17 @@ def draw_transmission(
     return jnp.maximum(jnp.exp(-density * depth), settings.least_transmission)
 
 
-def draw_airlight(draws: Draws, settings: RenderSettings) -> Float[Array, "3"]:
+def draw_airlight(
+    draws: Draws, settings: RenderSettings, rain: Float[Array, ""]
+) -> Float[Array, "3"]:
     """Colour of the light that haze scatters into the camera: white, or near grey.
 
     Args:
         draws: `AIRLIGHT_WORDS` random words.
         settings: `airlight`, `airlight_cast` and `white_airlight` apply.
+        rain: 1 where it rains: under clouds of rain the light is never exactly white. Else 0.
     """
-    white = draws.chance(settings.white_airlight)
+    white = draws.chance(settings.white_airlight) * (1 - rain)
     grey = draws.uniform(*settings.airlight)
     # The product of two draws keeps most casts slight.
     cast = jnp.stack([draws.uniform(-1, 1) * draws.uniform(-1, 1) for _ in range(3)])

@@ -130,7 +130,7 @@ def _draw_scene(words: UInt32[Array, "count"], *, settings: RenderSettings, bank
     haze = ((weather >= settings.rain_only) & (weather < any_weather)).astype(jnp.float32)
     from_bank = draws.chance(settings.bank if bank else 0.0)
 
-    airlight = draw_airlight(draws, settings)
+    airlight = draw_airlight(draws, settings, rain)
     # Drops are lenses for the whole sky: as bright as white light, and tinted by the air.
     tint = draws.uniform(0, settings.rain_tint)
     rain_colour = 1 - tint * (1 - airlight / jnp.maximum(jnp.max(airlight), 1e-6))

@@ -45,7 +45,7 @@ class RenderSettings:
         least_transmission: haze is no denser than this anywhere.
         airlight: brightness of the airlight.
         airlight_cast: largest departure of a channel of the airlight from its brightness.
-        white_airlight: probability that the airlight is exactly white.
+        white_airlight: probability that the airlight is exactly white, where it does not rain.
         bank: probability that rain comes from the bank of streak pictures, where one is given;
             otherwise it is procedural.
         bank_second: probability of a second layer of streaks from the bank.

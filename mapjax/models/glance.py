@@ -32,7 +32,8 @@ class Glancer(nnx.Module):
     def __init__(self, config: RainHazeConfig, *, dtype, rngs: nnx.Rngs):
         width, kinds = config.glance_width, dict(dtype=dtype, rngs=rngs)
         self.size = config.glance_size
-        self.embed = Conv2d(12, width, (3, 3), **kinds)
+        # 2x2 pixels of the thumbnail are a cell; each has three colours: mean, darkest, brightest.
+        self.embed = Conv2d(36, width, (3, 3), **kinds)
         half = config.glance_blocks // 2
         self.before = nnx.Sequential(*[GatedBlock(width, **kinds) for _ in range(half)])
         self.whole = Dense(2 * width, width, **kinds)
@@ -46,11 +47,26 @@ class Glancer(nnx.Module):
     def __call__(self, image: Float[Array, "batch height width 3"]) -> Glance:
         batch = image.shape[0]
         thumbnail = jax.image.resize(image, (batch, self.size, self.size, 3), "linear")
-        x = self.before(self.embed(space_to_depth(thumbnail, 2)))
+        x = self.before(self.embed(space_to_depth(_with_extremes(image, thumbnail), 2)))
         x = self.after(x + self.whole(_mean_and_max(x))[:, None, None])
         # Airlight is bright more often than not: 0.82 before training.
         airlight = jax.nn.sigmoid(self.airlight(_mean_and_max(x)) + 1.5)
         return Glance(airlight, x)
+
+
+_FINER = 4  # pixels of the finer picture along a side of one of the thumbnail
+
+
+def _with_extremes(image, thumbnail):
+    """The thumbnail, and beside each of its pixels the darkest and brightest of what is there.
+
+    How far apart they lie tells of the veil, which a mean does not: haze takes contrast away, and
+    what is left of it where the veil is densest has the colour of the airlight.
+    """
+    batch, size, _, channels = thumbnail.shape
+    fine = jax.image.resize(image, (batch, size * _FINER, size * _FINER, channels), "linear")
+    cells = fine.reshape(batch, size, _FINER, size, _FINER, channels)
+    return jnp.concatenate([thumbnail, cells.min((2, 4)), cells.max((2, 4))], axis=-1)
 
 
 def _mean_and_max(x):
