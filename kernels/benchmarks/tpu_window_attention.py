@@ -80,7 +80,7 @@ def form(name: str, shift: int, backward: bool) -> Callable[..., Any]:
 
     def attend(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array) -> jax.Array:
         heads = (x.reshape(*x.shape[:-1], HEADS, HEAD_DIM) for x in (q, k, v))
-        found = operation(*heads, bias, window=WINDOW, shift=(shift, shift))
+        found = operation(*heads, bias=bias, window=WINDOW, shift=(shift, shift))
         return found.reshape(q.shape)
 
     if not backward:
