@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "measure restored pictures, or networks, against targets (PSNR, SSIM)",
     "models": "list the networks: parameters, arithmetic, licences, figures",
     "weights": "fetch the published weights of a network",
+    "export": "write a network as files that need no mapjax",
     "data": "look at folders of pictures before training on them",
     "train": "train a network that takes rain and haze out of pictures",
     "check": "check an operation of your own, or of the library",

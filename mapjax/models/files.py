@@ -59,7 +59,7 @@ def load(model: str | Path = "rainhaze-s", *, dtype: str | None = None) -> RainH
     """
     from safetensors import SafetensorError, safe_open
 
-    path = _find(model)
+    path = find_weights(model)
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -124,7 +124,8 @@ class _OneKey(NamedTuple):
         return self.key
 
 
-def _find(model: str | Path) -> Path:
+def find_weights(model: str | Path) -> Path:
+    """The file of a name, or of a path; see `load`."""
     packaged = resources.files("mapjax") / "weights"
     names = sorted(p.name.removesuffix(".safetensors") for p in packaged.iterdir())
     names = [n for n in names if (packaged / f"{n}.safetensors").is_file()]

@@ -32,7 +32,7 @@ def test_an_unknown_command_is_met_with_the_nearest(capsys):
     assert main(["restor"]) == 2
     assert "no command restor: did you mean restore?" in capsys.readouterr().err
     assert main(["xyz"]) == 2
-    assert "there are restore, evaluate, models, weights, data" in capsys.readouterr().err
+    assert "there are restore, evaluate, models, weights, export, data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

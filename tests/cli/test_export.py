@@ -1,0 +1,39 @@
+import jax
+import numpy as np
+import pytest
+
+from mapjax.cli import main
+from mapjax.models import load
+from mapjax.restore import restore
+
+
+def test_files_that_need_no_mapjax(weights, tmp_path, capsys):
+    weights.with_suffix(".md").write_text("A card.")
+    output = tmp_path / "exported"
+    command = ["export", "--model", str(weights), "--output", str(output), "--size", "9", "14"]
+    assert main(command) == 0
+    names = ["tiny-cpu-9x14.jax", "tiny.md", "tiny.safetensors"]
+    assert sorted(path.name for path in output.iterdir()) == names
+    said = capsys.readouterr().out
+    assert all(f"{output / name}  " in said for name in names)
+    assert (output / "tiny.safetensors").read_bytes() == weights.read_bytes()
+    picture = np.random.default_rng(0).integers(0, 256, (9, 14, 3), np.uint8)
+    program = jax.export.deserialize((output / "tiny-cpu-9x14.jax").read_bytes())
+    np.testing.assert_array_equal(program.call(picture), restore(picture, model=load(weights)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--size", "0", "4"], "height=0 and width=4 must be at least 1"),
+        (["--size", "4", "4", "--model", "absent"], "absent"),
+        (["--size", "4", "4", "--model", "maxim-derain"], "mapjax weights get maxim-derain"),
+    ],
+)
+def test_what_cannot_be_exported_leaves_nothing(options, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert main(["export", "--output", str(tmp_path / "exported"), *options]) == 1
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "exported").exists()
