@@ -24,7 +24,7 @@ demo: $(VENV)/.installed-demo  ## restore pictures with rain and haze, and write
 	$(VENV)/bin/mapjax demo
 
 test: $(VENV)/.installed-dev  ## run the tests
-	$(VENV)/bin/pytest -n auto
+	$(VENV)/bin/pytest -n auto --durations 25
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(VENV)/bin/ruff check
