@@ -15,7 +15,7 @@ from jaxtyping import Float, Int32
 from mapjax.ops import Game, gradient_penalty, non_saturating_game, r1_penalty
 from mapjax.train.devices import compiled
 from mapjax.train.guard import guard
-from mapjax.train.step import Params, average
+from mapjax.train.step import Params, average, strongly_typed
 
 Batch = TypeVar("Batch")
 Of = TypeVar("Of")
@@ -67,6 +67,7 @@ def init_adversarial_state(
     params: Players[Params], optimizers: Players[optax.GradientTransformation]
 ) -> AdversarialState:
     """The state before the first step, from the parameters and the optimizers of both players."""
+    params = Players(*map(strongly_typed, params))
     states = (guard(o).init(p) for o, p in zip(optimizers, params, strict=True))
     # A copy, because the step donates its input and a buffer can be donated once only.
     ema = jax.tree.map(jnp.copy, params.generator)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import optax
 from flax import nnx
 from jax.sharding import Mesh
 
@@ -158,7 +157,7 @@ def _shape(config: RainHazeConfig) -> RainHazeConfig:
 def _watch(
     settings: TrainSettings, state: TrainState, *, tell: Callable[[int, dict[str, Any]], None]
 ) -> Watch:
-    skipped = int(optax.tree.get(state.optimizer, "total_notfinite"))
+    skipped = int(state.optimizer.total_notfinite)
     return Watch(Path(settings.output), limit=settings.max_skipped, tell=tell, skipped=skipped)
 
 

@@ -85,14 +85,33 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
 
 
 def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step.
+
+    Raises:
+        TypeError: the optimizer is not guarded.
+    """
+    params = strongly_typed(params)
+    moments = optimizer.init(params)
+    if not isinstance(moments, optax.ApplyIfFiniteState):
+        raise TypeError(
+            "init_state: the optimizer must leave out updates that are not finite; pass "
+            "guard(optimizer), to make_step too"
+        )
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        optimizer=optimizer.init(params),
+        optimizer=moments,
         # A copy, because the step donates its input and a buffer can be donated once only.
         ema=jax.tree.map(jnp.copy, params),
     )
+
+
+def strongly_typed(params: Params) -> Params:
+    """Parameters as a step gives them back, whose types no Python number may change.
+
+    `jnp.full(3, 0.8)` is weakly typed, and the step would be compiled again for its own result.
+    """
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), params)
 
 
 def make_step(

@@ -65,13 +65,12 @@ def clean_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def initial_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights drawn with NumPy: the initialisers of a network are compiled one by one."""
+def initial_weights(
+    drawn: Callable[..., nnx.Module], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Weights to start from."""
     path = tmp_path_factory.mktemp("initial") / "weights.safetensors"
-    graph, shapes = nnx.split(nnx.eval_shape(lambda: RainHaze(MODEL, rngs=nnx.Rngs(0))))
-    rng = np.random.default_rng(0)
-    draw = lambda x: rng.normal(0.0, 0.05, x.shape).astype(np.float32)  # noqa: E731
-    save(nnx.merge(graph, jax.tree.map(draw, shapes)), path)
+    save(drawn(RainHaze, MODEL, deviation=0.05), path)
     return path
 
 

@@ -8,6 +8,7 @@ from flax import nnx
 
 from mapjax.ops import charbonnier
 from mapjax.train.devices import make_mesh, replicate, shard
+from mapjax.train.guard import guard
 from mapjax.train.step import (
     init_state,
     learning_rate,
@@ -40,27 +41,55 @@ def halved(key, clean):
     return 0.5 * clean + 0.25 + 0.01 * jax.random.normal(key, clean.shape), clean
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def batch():
     return np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
 
 
-def start(settings, **options):
-    graph, params = split(Affine())
-    optimizer = make_optimizer(settings)
+@pytest.fixture(scope="module")
+def chosen(settings):
+    """Settings of the one step that most tests share; Adam divides what clipping takes away."""
+    return settings(
+        steps=(60,),
+        learning_rate=0.05,
+        warmup_steps=0,
+        ema_decay=0.3,
+        clip=1e-3,
+        max_gradient_norm=100.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def make(chosen):
+    graph, _ = split(Affine())
 
     def objective(params, examples):
         observed, clean = examples
         return charbonnier(nnx.merge(graph, params)(observed), clean)
 
-    decay = settings.ema_decay
-    step = make_step(objective, optimizer, prepare=halved, ema_decay=decay, **options)
-    return step, init_state(params, optimizer)
+    def make(**options):
+        return make_step(
+            objective,
+            make_optimizer(chosen),
+            prepare=halved,
+            ema_decay=chosen.ema_decay,
+            **options,
+        )
+
+    return make
 
 
-def test_loss_falls(settings, batch):
-    chosen = settings(steps=(60,), learning_rate=0.05, warmup_steps=0, ema_decay=0.5)
-    step, state = start(chosen)
+@pytest.fixture(scope="module")
+def step(make):
+    return make()
+
+
+@pytest.fixture
+def state(chosen):
+    return init_state(split(Affine())[1], make_optimizer(chosen))
+
+
+def test_loss_falls(step, state, batch):
     losses = []
     for _ in range(60):
         state, metrics = step(state, jax.random.key(0), batch)
@@ -72,8 +101,7 @@ def test_loss_falls(settings, batch):
     assert int(metrics.skipped) == 0
 
 
-def test_step_depends_on_its_arguments_alone(settings, batch):
-    step, state = start(settings(warmup_steps=0))
+def test_step_depends_on_its_arguments_alone(step, state, batch):
     copies = [jax.tree.map(jnp.copy, state) for _ in range(3)]
     one, first = step(copies[0], jax.random.key(0), batch)
     two, second = step(copies[1], jax.random.key(0), batch)
@@ -82,8 +110,7 @@ def test_step_depends_on_its_arguments_alone(settings, batch):
     assert float(step(later, jax.random.key(0), batch)[1].loss) != float(first.loss)
 
 
-def test_average_follows_at_its_decay(settings, batch):
-    step, state = start(settings(warmup_steps=0, ema_decay=0.3))
+def test_average_follows_at_its_decay(step, state, batch):
     expected = jax.tree.map(np.array, state.params)
     for index in range(5):
         state, _ = step(state, jax.random.key(0), batch)
@@ -94,8 +121,7 @@ def test_average_follows_at_its_decay(settings, batch):
     chex.assert_trees_all_close(state.ema, expected, rtol=1e-5)
 
 
-def test_gradients_that_are_not_finite_move_nothing_and_are_counted(settings, batch):
-    step, state = start(settings(warmup_steps=0))
+def test_gradients_that_are_not_finite_move_nothing_and_are_counted(step, state, batch):
     state, _ = step(state, jax.random.key(0), batch)
     good = jax.tree.map(np.array, state)
     poisoned = state._replace(params={**state.params, "scale": jnp.full((3,), jnp.nan)})
@@ -109,17 +135,15 @@ def test_gradients_that_are_not_finite_move_nothing_and_are_counted(settings, ba
     assert (np.array(healed.params["shift"]) != good.params["shift"]).all()
 
 
-def test_gradient_norm_is_reported_before_clipping(settings, batch):
+def test_gradient_norm_is_reported_before_clipping(step, state, batch):
     # Adam divides a constant factor out again, so it shows in the moments only.
-    step, state = start(settings(clip=1e-3, warmup_steps=0))
     state, metrics = step(state, jax.random.key(0), batch)
     moments = optax.tree.get(state.optimizer, "mu")
     assert float(metrics.gradient_norm) > 0.01
     assert optax.tree.norm(moments) == pytest.approx((1 - 0.9) * 1e-3, rel=1e-3)
 
 
-def test_gradients_that_explode_move_nothing_and_are_counted(settings, batch):
-    step, state = start(settings(warmup_steps=0, max_gradient_norm=100.0))
+def test_gradients_that_explode_move_nothing_and_are_counted(step, state, batch):
     before = jax.tree.map(np.array, state.params)
     state, metrics = step(state, jax.random.key(0), 1e6 * batch)
     assert np.isfinite(metrics.loss)
@@ -130,15 +154,33 @@ def test_gradients_that_explode_move_nothing_and_are_counted(settings, batch):
     assert (np.array(state.params["shift"]) != before["shift"]).all()
 
 
-@pytest.mark.parametrize("parts", [2, 4])
-def test_gradient_of_parts_is_that_of_the_whole(batch, parts):
+def test_step_fits_what_it_gives_back():
+    """Or it would be compiled twice, where parameters were made of Python numbers."""
+    optimizer = guard(optax.sgd(0.1))
+    step = make_step(
+        lambda params, x: jnp.mean((params["by"] * x) ** 2), optimizer, prepare=lambda key, x: x
+    )
+    given = {"by": jnp.full((), 0.5)}
+    assert given["by"].weak_type
+    state = init_state(given, optimizer)
+    for _ in range(2):
+        state, _ = step(state, jax.random.key(0), np.ones(3, np.float32))
+    assert step._cache_size() == 1
+
+
+def test_optimizer_without_a_guard_is_refused():
+    with pytest.raises(TypeError, match=r"pass guard\(optimizer\)"):
+        init_state({"by": jnp.zeros(3)}, optax.sgd(0.1))
+
+
+def test_gradient_of_parts_is_that_of_the_whole(batch):
     def objective(scale, examples):
         observed, clean = examples
         return charbonnier(scale * observed, clean)
 
     examples, scale = halved(jax.random.key(0), batch), jnp.float32(1.5)
     chex.assert_trees_all_close(
-        mean_gradient(objective, scale, examples, parts=parts),
+        mean_gradient(objective, scale, examples, parts=2),
         mean_gradient(objective, scale, examples, parts=1),
         rtol=1e-5,
     )
@@ -154,12 +196,13 @@ def test_learning_rate_rises_then_falls(settings):
 
 
 @pytest.mark.parametrize("spatial, accumulate", [(1, 1), (2, 2)])
-def test_batch_sharded_over_devices_gives_the_same_step(settings, batch, spatial, accumulate):
+def test_batch_sharded_over_devices_gives_the_same_step(
+    make, step, state, batch, spatial, accumulate
+):
     if len(jax.devices()) < 2:
         pytest.skip("one device only")
     mesh = make_mesh(2, spatial=spatial)
-    step, state = start(settings(warmup_steps=0))
-    split_step, _ = start(settings(warmup_steps=0), mesh=mesh, accumulate=accumulate)
+    split_step = make(mesh=mesh, accumulate=accumulate)
     copy = replicate(mesh, jax.tree.map(jnp.copy, state))
     expected, metrics = step(state, jax.random.key(0), batch)
     found, sharded = split_step(copy, replicate(mesh, jax.random.key(0)), shard(mesh, batch))
