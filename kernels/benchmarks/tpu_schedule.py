@@ -1,6 +1,7 @@
 """The TPU kernels of `derain_dehaze` by the compiler's own schedule, no TPU needed.
 
-    python kernels/benchmarks/tpu_schedule.py [--targets v5e v6e] [--strides 1 4] [--reference]
+    python kernels/benchmarks/tpu_schedule.py [--targets v5e v6e] [--strides 1 4]
+        [--passes forward backward] [--reference]
 
 Needs `pip install 'mapjax[targets]'`. A row is one kernel at 1920x1080, bfloat16, 36 taps: the
 bytes that it has to move and the time that they take at the device's bandwidth, beside the cycles
@@ -27,6 +28,7 @@ from mapjax_kernels.derain_dehaze.tpu.tiles import LANES, SUBLANES, Tiles
 
 HEIGHT, WIDTH, CHANNELS = 1080, 1920, 3
 OFFSETS = tuple(sorted({*dilated_offsets(), (0, 5), (0, -5), (5, 0)}))
+PASSES = ("forward", "backward")
 COLUMNS = (
     *("target", "stride", "pass", "bytes(MB)", "floor(us)", "cycles(k)", "schedule(us)", "ratio"),
     *("VALU", "spills+fills", "VMEM(MB)", "temporaries(MB)", "reference(kcycles)"),
@@ -37,14 +39,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="TPU kernels by the compiler's schedule.")
     parser.add_argument("--targets", nargs="+", default=["v5e", "v6e"])
     parser.add_argument("--strides", nargs="+", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--passes", nargs="+", choices=PASSES, default=PASSES)
     parser.add_argument("--reference", action="store_true", help="compile the plain form as well")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = [
-        measure(f"tpu:{target}", stride, backward, options.reference)
+        measure(f"tpu:{target}", stride, name == "backward", options.reference)
         for target in options.targets
         for stride in options.strides
-        for backward in (False, True)
+        for name in options.passes
     ]
     table = Table("derain_dehaze, 1920x1080, bfloat16, 36 taps", COLUMNS, tuple(rows))
     print(table.to_json() if options.json else table)

@@ -25,19 +25,16 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.pallas import triton as pltriton
 
-from mapjax_kernels.derain_dehaze.triton_tile import (
+from mapjax_kernels.derain_dehaze.pixels import (
     LOG2_E,
-    Shape,
     Tap,
-    Tile,
-    call,
     dot,
     filtered,
     logit,
-    scalar,
     total,
     transmission,
 )
+from mapjax_kernels.derain_dehaze.triton_tile import Shape, Tile, call, scalar
 
 
 def pull_back(shape: Shape, cotangent: jax.Array, arrays: Sequence[jax.Array]) -> list[jax.Array]:
@@ -81,7 +78,7 @@ def _derain_dehaze_to_coefficients(
     *sliced, d_logits, d_slope, d_veil, d_airlight = results
     shape, along = tile.shape, tile.grid(slope)
     means = filtered(tile, image, logits, along / shape.channels)
-    t, inverse = transmission(tile, veil)
+    t, inverse = transmission(tile, veil, shape.t_min)
     upstream = [tile.only(g) for g in tile.channels(cotangent)]
 
     product = dot(tile, upstream, means.channels)

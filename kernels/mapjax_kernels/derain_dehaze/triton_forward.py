@@ -8,14 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mapjax_kernels.derain_dehaze.triton_tile import (
-    Shape,
-    Tile,
-    call,
-    filtered,
-    scalar,
-    transmission,
-)
+from mapjax_kernels.derain_dehaze.pixels import restored
+from mapjax_kernels.derain_dehaze.triton_tile import Shape, Tile, call, scalar
 
 
 def restore(shape: Shape, arrays: Sequence[jax.Array]) -> jax.Array:
@@ -26,11 +20,9 @@ def restore(shape: Shape, arrays: Sequence[jax.Array]) -> jax.Array:
 
 
 def _derain_dehaze(
-    tile: Tile, image: Any, logits: Any, slope: Any, veil: Any, airlight: Any, restored: Any
+    tile: Tile, image: Any, logits: Any, slope: Any, veil: Any, airlight: Any, target: Any
 ) -> None:
-    along = tile.grid(slope) / tile.shape.channels
-    means = filtered(tile, image, logits, along).channels
-    _, inverse = transmission(tile, veil)
-    for c, mean in enumerate(means):
-        a = scalar(airlight, c).astype(jnp.float32)
-        tile.store(restored, tile.fma(mean - a, inverse, a), tile.target * tile.shape.channels + c)
+    count = tile.shape.channels
+    light = [scalar(airlight, c).astype(jnp.float32) for c in range(count)]
+    for c, value in enumerate(restored(tile, image, logits, slope, veil, light, tile.shape.t_min)):
+        tile.store(target, value, tile.target * count + c)

@@ -13,9 +13,6 @@ the same for all phases has length 1 there: it is computed, or read, once for th
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,9 +21,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as pltriton
 
-LOG2_E = math.log2(math.e)
-# Below every logit, and finite, so that the difference of two is a number.
-LOWEST = -1e30
+from mapjax_kernels.derain_dehaze.pixels import Tap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,20 +93,6 @@ class Shape:
         return all(any(self.is_inner(a, i) for i in range(self.tiles[a])) for a in (0, 1))
 
 
-@dataclasses.dataclass(frozen=True)
-class Tap:
-    """The plane of a tap's logits, and where it reads."""
-
-    index: Any
-    dy: Any
-    dx: Any
-
-    @property
-    def back(self) -> Tap:
-        """From the tap to the pixel that it is of."""
-        return Tap(self.index, -self.dy, -self.dx)
-
-
 class Tile:
     """The pixels of one program.
 
@@ -149,6 +130,14 @@ class Tile:
             # Two threads never name the same pixel: interpreted, a store that is masked writes what
             # it finds, perhaps after the one that is not.
             self.target = jnp.where(self.valid, self.pixel, shape.height * shape.width)
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        return self.shape.tile
+
+    @property
+    def colors(self) -> int:
+        return self.shape.channels
 
     def present(self, tap: Tap | None) -> jax.Array | None:
         """Where a tap is inside the picture; None for everywhere."""
@@ -247,51 +236,6 @@ class Tile:
         return group(carry, passes * size, rest) if rest else carry
 
 
-@dataclasses.dataclass(frozen=True)
-class Filtered:
-    """The weighted means of the channels, and the base 2 logarithm of the denominator."""
-
-    channels: list[jax.Array]
-    log2_total: jax.Array
-
-
-def filtered(tile: Tile, image: Any, logits: Any, slope: jax.Array) -> Filtered:
-    """The softmax over taps, in one pass: sums are scaled down when a larger logit is met."""
-
-    def group(carry: tuple, taps: list[Tap]) -> tuple:
-        largest, denominator, sums = carry
-        values = [tile.channels(image, tap) for tap in taps]
-        found = [
-            logit(tile, logits, slope, value, tap) for tap, value in zip(taps, values, strict=True)
-        ]
-        new = jnp.maximum(largest, functools.reduce(jnp.maximum, found) * LOG2_E)
-        scale = tile.exp2(largest - new)
-        denominator, sums = denominator * scale, [c * scale for c in sums]
-        for each, value in zip(found, values, strict=True):
-            weight = tile.exp2(tile.fma(each, LOG2_E, -new))
-            denominator += weight
-            sums = [tile.fma(weight, x, c) for c, x in zip(sums, value, strict=True)]
-        return new, denominator, sums
-
-    zero = jnp.zeros(tile.shape.tile, jnp.float32)
-    initial = (zero + LOWEST, zero, [zero] * tile.shape.channels)
-    largest, denominator, sums = tile.over_taps(group, initial)
-    return Filtered([c / denominator for c in sums], largest + jnp.log2(denominator))
-
-
-def logit(tile: Tile, logits: Any, slope: jax.Array, values: list, tap: Tap) -> jax.Array:
-    """Of a tap; `slope` is that along the sum of the channels."""
-    found = tile.fma(slope, total(values), tile.grid(logits, plane=tap.index))
-    present = tile.present(tap)
-    return found if present is None else jnp.where(present, found, -jnp.inf)
-
-
-def transmission(tile: Tile, ref: Any) -> tuple[jax.Array, jax.Array]:
-    """The transmission, and one over what it is bounded to."""
-    t = 1 / (1 + jnp.exp2(-LOG2_E * tile.grid(ref)))
-    return t, 1 / jnp.where(t >= tile.shape.t_min, t, tile.shape.t_min)
-
-
 def call(
     kernel: Callable[..., None],
     shape: Shape,
@@ -342,18 +286,6 @@ def call(
 def scalar(ref: Any, *index: Any) -> jax.Array:
     """One entry. Pallas interprets indices that are arrays, not numbers."""
     return pltriton.load(ref.at[tuple(jnp.asarray(i, jnp.int32) for i in index)])
-
-
-def dot(tile: Tile, a: Sequence[jax.Array], b: Sequence[jax.Array]) -> jax.Array:
-    """Of two lists of channels."""
-    found = a[0] * b[0]
-    for x, y in zip(a[1:], b[1:], strict=True):
-        found = tile.fma(x, y, found)
-    return found
-
-
-def total(terms: Any) -> Any:
-    return functools.reduce(operator.add, terms)
 
 
 def _load(ref: Any, present: jax.Array | None = None, outside: float = 0) -> jax.Array:

@@ -1,0 +1,279 @@
+"""How a program of the Mosaic GPU kernel sees the arrays: tiles of a strip, one after the other.
+
+A program is one warpgroup. It goes down a strip of 128 columns, one for each of its threads, a tile
+of `rows` at a time. While it computes a tile, the tensor memory accelerator brings the next one into
+shared memory: the picture with its halo, where zeros come for what lies outside, and the planes of
+coefficients. So what is read is read once, in whole lines.
+
+From shared memory, a tap is a read of neighbouring words by neighbouring threads. Of the picture
+these are its channels in float32, interleaved as they came: three words from pixel to pixel meet all
+banks, which three halves of a word would not.
+
+With a stride, tiles are shifted up by half a cell, so that the rows of one lie between the same two
+rows of the grid. These two are interpolated along the row once a tile, in shared memory: of a plane
+of coefficients a tile has two lines, and a pixel lies between them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from mapjax_kernels.derain_dehaze.pixels import Tap
+
+COLUMNS = 128  # of a strip: the threads of a warpgroup
+# The accelerator counts rows in 16 bytes: so many pixels, or cells, of any dtype are whole ones.
+ALIGNED = 8
+# Copies are of so many bytes, or a multiple.
+WHOLE = 128
+PLANES = 16  # of coefficients that are interpolated at a time
+STAGES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Sizes and options of a call, and the tile of a program."""
+
+    batch: int
+    height: int
+    width: int
+    channels: int
+    stride: int
+    offsets: tuple[tuple[int, int], ...]
+    t_min: float
+    rows: int
+    programs: int  # that run at the same time
+    interpret: bool
+
+    @property
+    def lead(self) -> int:
+        """Rows that the first tile begins before the picture, and columns before the first gap."""
+        return self.stride // 2
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Of the taps, down and across."""
+        down, across = (max(abs(offset[axis]) for offset in self.offsets) for axis in (0, 1))
+        return down, across
+
+    @property
+    def side(self) -> int:
+        """Columns of the halo on each side."""
+        return _round_up(self.reach[1], ALIGNED)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Rows and columns of a tile with its halo, and some more rows for a whole copy."""
+        columns = COLUMNS + 2 * self.side
+        unit = WHOLE // math.gcd(WHOLE, 2 * columns)
+        return _round_up(self.rows + 2 * self.reach[0], unit), columns
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Of the grid."""
+        return -(-self.height // self.stride), -(-self.width // self.stride)
+
+    @property
+    def gaps(self) -> int:
+        """Between centres of cells, along a line of the filter's planes."""
+        return COLUMNS // self.stride + ALIGNED
+
+    def staged(self, gaps: int) -> int:
+        """Columns of the grid that come with a tile, for so many gaps."""
+        return _round_up(gaps + 1, WHOLE // 4)
+
+    @property
+    def planes(self) -> int:
+        """Of lines of the filter: as many as are written at a time, or more."""
+        return max(len(self.offsets), PLANES)
+
+    @property
+    def tiles(self) -> int:
+        """Of a strip."""
+        return -(-(self.height + self.lead) // self.rows)
+
+    @property
+    def strips(self) -> int:
+        return -(-self.width // COLUMNS)
+
+    @property
+    def steps(self) -> int:
+        """Tiles of a program."""
+        return max(1, -(-self.batch * self.strips * self.tiles // self.programs))
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Pictures, parts of a strip, strips; those side by side meet their halos in the cache."""
+        return self.batch, -(-self.tiles // self.steps), self.strips
+
+    @property
+    def margin(self) -> tuple[int, int]:
+        """Zeros above and left of an array: the interpreter has none for what lies outside."""
+        return (self.lead + self.reach[0], self.side + ALIGNED) if self.interpret else (0, 0)
+
+    @property
+    def unit(self) -> int:
+        """Pixels of a row that are one row of a copy, of which each side has up to 256 entries."""
+        return 1 if self.interpret else ALIGNED
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Rows and columns of the picture as the kernel has it."""
+        if not self.interpret:
+            return self.height, _round_up(self.width, ALIGNED)
+        rows = self.grid[1] * self.steps * self.rows
+        return rows + 2 * self.margin[0], self.strips * COLUMNS + 2 * self.margin[1]
+
+    @property
+    def padded_cells(self) -> tuple[int, int]:
+        """Rows and columns of the grid as the kernel has it."""
+        if self.stride == 1:
+            return self.padded
+        rows, columns = self.cells
+        if not self.interpret:
+            return rows, _round_up(columns, ALIGNED)
+        return max(rows, 2), self.strips * COLUMNS // self.stride + self.staged(COLUMNS) + 2 * self.margin[1]
+
+    def is_inner(self, row: Any, strip: Any) -> Any:
+        """Whether a tile has all its taps in the picture."""
+        first, x = row * self.rows - self.lead, strip * COLUMNS
+        down, across = self.reach
+        return (
+            (first >= down)
+            & (first + self.rows + down <= self.height)
+            & (x >= across)
+            & (x + COLUMNS + across <= self.width)
+        )
+
+
+class Tile:
+    """The pixels of one tile.
+
+    `inner`: no tap of the tile is outside of the picture, so that nothing has to be masked.
+    """
+
+    def __init__(self, shape: Shape, row: Any, strip: Any, inner: bool) -> None:
+        self.shape, self.inner = shape, inner
+        self.y, self.x = row * shape.rows - shape.lead, strip * COLUMNS
+        down = _iota(self.extent, 0)
+        self.down, self.across = self.y + down, self.x + _iota(self.extent, 1)
+        self.share_down = (down.astype(jnp.float32) + 0.5) * (1 / shape.stride)
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        return self.shape.rows, COLUMNS
+
+    @property
+    def colors(self) -> int:
+        return self.shape.channels
+
+    def present(self, tap: Tap) -> jax.Array | None:
+        if self.inner:
+            return None
+        down, across = self.down + tap.dy, self.across + tap.dx
+        return (
+            (down >= 0) & (down < self.shape.height) & (across >= 0) & (across < self.shape.width)
+        )
+
+    def channels(self, ref: Any, tap: Tap | None = None) -> list[jax.Array]:
+        dy, dx = (tap.dy, tap.dx) if tap else (0, 0)
+        rows = pl.ds(self.shape.reach[0] + dy, self.shape.rows)
+        columns = pl.ds(self.shape.side + dx, COLUMNS)
+        return [_load(ref.at[rows, columns, c]) for c in range(self.colors)]
+
+    def grid(self, ref: Any, *, plane: Any = None) -> jax.Array:
+        if plane is not None:
+            ref = ref.at[plane]
+        if self.shape.stride == 1:
+            return _load(ref)
+        above, below = (_load(ref.at[i, pl.ds(self.shape.lead, COLUMNS)]) for i in (0, 1))
+        spread = lambda line: jnp.broadcast_to(line, self.extent)  # noqa: E731
+        return self.fma(self.share_down, spread(below - above), spread(above))
+
+    def fma(self, a: Any, b: Any, c: Any) -> jax.Array:
+        return a * b + c
+
+    def exp2(self, x: jax.Array) -> jax.Array:
+        return jnp.exp2(x)
+
+    def over_taps(self, body: Callable[[Any, list[Tap]], Any], initial: Any) -> Any:
+        """A column of taps at a time, written out: what they read in common is read once."""
+        carry = initial
+        for column in sorted({dx for _, dx in self.shape.offsets}):
+            taps = [Tap(i, *o) for i, o in enumerate(self.shape.offsets) if o[1] == column]
+            carry = body(carry, taps)
+        return carry
+
+
+def widen(shape: Shape, staged: Any, wide: Any) -> None:
+    """A picture in float32."""
+    if shape.interpret:
+        wide[...] = staged[...].astype(jnp.float32)
+        return
+    size, length = wide.size, 4 * COLUMNS
+    staged, wide = staged.reshape(size), wide.reshape(size)
+    for start in _starts(size, length):
+        piece = pl.ds(start, length)
+        plgpu.store(wide.at[piece], _load(staged.at[piece], vector=4))
+
+
+def interpolate(shape: Shape, row: Any, first: Any, staged: Any, lines: Any) -> None:
+    """Write lines (planes, 2, columns) of rows of cells (planes, 2, cells), of two rows each.
+
+    Line 0 is of row `row` - 1 of the grid, and line 1 of `row`; staged are columns from `first` - 1 on.
+    """
+    rows, columns = shape.cells
+    start = first_row(shape, row)
+    planes, _, length = lines.shape
+    gaps = length // shape.stride
+    count = min(planes, PLANES)
+    extent = (count, gaps)
+    gap = first + _iota(extent, 1)
+    for i in (0, 1):
+        source = jnp.clip(row - 1 + i, 0, rows - 1) - start
+        for plane in _starts(planes, count):
+            chosen = pl.ds(plane, count)
+            left, right = (_load(staged.at[chosen, source, pl.ds(j, gaps)]) for j in (0, 1))
+            # Beyond the outer centres the outer cells hold.
+            left = jnp.where(gap > 0, left, right)
+            right = jnp.where(gap < columns, right, left)
+            difference = right - left
+            for phase in range(shape.stride):
+                if shape.interpret:
+                    target = lines.at[chosen, i, pl.ds(phase, gaps, shape.stride)]
+                else:
+                    split = lines.reshape(planes, 2, gaps, shape.stride)
+                    target = split.at[chosen, i, :, phase]
+                plgpu.store(target, left + difference * ((phase + 0.5) / shape.stride))
+
+
+def first_row(shape: Shape, row: Any) -> Any:
+    """The first of the two rows of the grid that are staged for a tile."""
+    return jnp.clip(row - 1, 0, max(shape.cells[0] - 2, 0))
+
+
+def _starts(size: int, length: int) -> Iterator[int]:
+    """Of pieces that cover `size`; the last takes in some of the piece before it once more."""
+    yield from range(0, size - length, length)
+    yield size - length
+
+
+def _load(ref: Any, vector: int = 1) -> jax.Array:
+    layout = plgpu.Layout.WG_STRIDED(ref.shape, vec_size=vector)
+    return plgpu.load(ref, layout=layout, optimized=False).astype(jnp.float32)
+
+
+def _iota(extent: tuple[int, ...], axis: int) -> jax.Array:
+    layout = plgpu.Layout.WG_STRIDED(extent, vec_size=1)
+    return plgpu.broadcasted_iota(jnp.int32, extent, axis, layout=layout)
+
+
+def _round_up(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
