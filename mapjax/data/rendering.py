@@ -80,7 +80,7 @@ def render(
     of_scene, of_rain, of_bank, of_haze, of_noise = jnp.split(words, _STARTS, axis=1)
 
     scenes = jax.vmap(partial(_draw_scene, settings=settings, bank=streaks is not None))(of_scene)
-    exposed = jax.vmap(_expose)(clean.astype(jnp.float32), scenes.bend)
+    exposed = jax.vmap(_expose)(clean.astype(jnp.float32), scenes.bend, scenes.contrast)
 
     def drawn_rain(words):
         return draw_rain(Draws(words), height, width, settings)
@@ -106,7 +106,7 @@ def render(
 
 
 # Random words a picture takes: for its scene, drawn rain, rain from the bank, haze, and noise.
-_WORDS = (8 + AIRLIGHT_WORDS, RAIN_WORDS, BANK_WORDS, DEPTH_WORDS + TRANSMISSION_WORDS, 3)
+_WORDS = (9 + AIRLIGHT_WORDS, RAIN_WORDS, BANK_WORDS, DEPTH_WORDS + TRANSMISSION_WORDS, 3)
 _STARTS = tuple(itertools.accumulate(_WORDS))[:-1]
 
 
@@ -119,6 +119,7 @@ class _Scene(NamedTuple):
     airlight: Float[Array, "3"]
     rain_colour: Float[Array, "3"]
     bend: Float[Array, "3"]
+    contrast: Float[Array, ""]
 
 
 def _draw_scene(words: UInt32[Array, "count"], *, settings: RenderSettings, bank: bool) -> _Scene:
@@ -138,7 +139,15 @@ def _draw_scene(words: UInt32[Array, "count"], *, settings: RenderSettings, bank
     cast = jnp.stack([draws.uniform(-1, 1) for _ in range(3)])
     # Beyond a bend of 1 the curve would leave [0, 1].
     bend = changed * jnp.clip(bend + settings.tone_cast * cast, -1, 1)
-    return _Scene(rain * (1 - from_bank), rain * from_bank, haze, airlight, rain_colour, bend)
+    return _Scene(
+        drawn_rain=rain * (1 - from_bank),
+        bank_rain=rain * from_bank,
+        haze=haze,
+        airlight=airlight,
+        rain_colour=rain_colour,
+        bend=bend,
+        contrast=draws.uniform(*settings.contrast),
+    )
 
 
 def _furnish(
@@ -180,10 +189,14 @@ def _where(
 
 
 def _expose(
-    clean: Float[Array, "height width 3"], bend: Float[Array, "3"]
+    clean: Float[Array, "height width 3"], bend: Float[Array, "3"], contrast: Float[Array, ""]
 ) -> Float[Array, "height width 3"]:
-    """Change the exposure by a curve of second order: a gamma's effect without a power a pixel."""
-    return clean + bend[None, None, :] * clean * (1 - clean)
+    """Change the exposure by a curve of second order: a gamma's effect without a power a pixel.
+
+    Then the contrast by one of third order, whose slope is `1 + contrast / 2` in the middle.
+    """
+    exposed = clean + bend[None, None, :] * clean * (1 - clean)
+    return exposed + contrast * exposed * (1 - exposed) * (2 * exposed - 1)
 
 
 def _veil(

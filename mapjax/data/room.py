@@ -14,7 +14,7 @@ from ._texture import read_texture
 _STANDING, _HANGING = 14, 10  # boxes
 _MATERIALS = 6 + _STANDING + _HANGING  # one for each side of the room, one for each box
 _FURNITURE_WORDS, _HANGING_WORDS, _MATERIAL_WORDS = 7, 8, 10
-WORDS = 15 + _FURNITURE_WORDS * _STANDING + _HANGING_WORDS * _HANGING + _MATERIAL_WORDS * _MATERIALS
+WORDS = 16 + _FURNITURE_WORDS * _STANDING + _HANGING_WORDS * _HANGING + _MATERIAL_WORDS * _MATERIALS
 
 
 class View(NamedTuple):
@@ -53,8 +53,11 @@ def draw_room(draws: Draws, paper: Float[Array, "height width 3"]) -> View:
     lamp = size * jnp.stack([draws.uniform(), draws.uniform(0.6, 0.95), draws.uniform()])
     place = [at + hit.distance * ray for at, ray in zip(eye, rays, strict=True)]
     light = _light(place, hit.normal, lamp, size, lamps_share=draws.uniform(0.2, 1))
-    picture = _paint(draws, hit, paper, footprint * hit.distance) * light[..., None]
-    exposure = draws.uniform(0.2, 0.6) / jnp.maximum(jnp.mean(picture), 1e-3)
+    # Lamps are warm: of blue they may give half of what they give of red.
+    warmth = draws.uniform(0, 0.5) * jnp.array([0.0, 0.4, 1.0])
+    light = light[..., None] * (1 - warmth)[None, None]
+    picture = _paint(draws, hit, paper, footprint * hit.distance) * light
+    exposure = draws.uniform(0.2, 0.65) / jnp.maximum(jnp.mean(picture), 1e-3)
     return View(jnp.clip(exposure * picture, 0, 1), hit.distance / jnp.mean(hit.distance))
 
 
@@ -137,7 +140,7 @@ def _paint(
     texture = read_texture(paper, across, down, footprint * of.scale)
     relief = texture - jnp.mean(paper, axis=(0, 1), keepdims=True)
     share = of.texture[..., None]
-    return jnp.clip(of.colour + share * (0.5 * relief + 0.5 * (texture - of.colour)), 0, 1)
+    return jnp.clip(of.colour + share * (0.8 * relief + 0.4 * (texture - of.colour)), 0, 1)
 
 
 class _Material(NamedTuple):
@@ -150,12 +153,12 @@ class _Material(NamedTuple):
 
 
 def _draw_material(draws: Draws, is_wall: Bool[Array, ""]) -> _Material:
-    luma = draws.uniform(0.03, 0.95)
+    luma = draws.uniform(0.02, 1) ** 1.5
     # Walls are pale and plain more often than not.
-    luma = jnp.where(is_wall, jnp.sqrt(luma), luma)
-    tint = draws.uniform(0, 0.5) * jnp.where(is_wall, 0.3, 1.0)
+    luma = jnp.where(is_wall, luma**0.3, luma)
+    tint = draws.uniform(0, 0.8) * jnp.where(is_wall, 0.3, 1.0)
     cast = jnp.stack([draws.uniform(-1, 1) for _ in range(3)])
-    plain = draws.uniform() < jnp.where(is_wall, 0.7, 0.45)
+    plain = draws.uniform() < jnp.where(is_wall, 0.5, 0.3)
     return _Material(
         colour=jnp.clip(luma * (1 + tint * cast), 0, 1),
         texture=draws.uniform() * jnp.where(plain, 0.15, 1.0),

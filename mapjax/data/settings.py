@@ -16,6 +16,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "streak_gain": (0.0, math.inf),
     "streak_cover": (0.0, 1.0),
     "tone": (-1.0, 1.0),
+    "contrast": (-1.0, 1.0),
     "noise": (0.0, 1.0),
 }
 _LOG_RANGES = {"density", "bank_scale", "streak_length", "streak_width", "streak_cover"}
@@ -61,6 +62,8 @@ class RenderSettings:
             bend of the curve `x + bend x (1 - x)`, darker below 0 and brighter above.
         tone_cast: largest departure of the bend of a channel from that of the picture, wherever
             the exposure changes: another white balance.
+        contrast: of the clean picture, hence of both: the bend of the curve
+            `x + bend x (1 - x) (2 x - 1)`, softer below 0 and harder above.
         noise_probability, noise: standard deviation of sensor noise in the observed picture.
         eight_bit: round the observed picture to multiples of 1/255, as every stored picture is.
 
@@ -100,6 +103,7 @@ class RenderSettings:
     tone_probability: float = 0.2
     tone: Range = (-0.5, 0.5)
     tone_cast: float = 0.0
+    contrast: Range = (0.0, 0.0)
     noise_probability: float = 0.05
     noise: Range = (0.002, 0.02)
     eight_bit: bool = True

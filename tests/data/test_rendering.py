@@ -72,6 +72,16 @@ def test_tone_cast_changes_the_white_balance_of_both_pictures():
         chex.assert_trees_all_close(made.clean, made.observed, atol=1e-6)
 
 
+def test_contrast_bends_both_pictures_about_the_middle():
+    clean = jnp.broadcast_to(jnp.array([0.25, 0.5, 0.75]), (2, 8, 8, 3))
+    changes = {"tone_probability": 0.0, "noise_probability": 0.0, "eight_bit": False}
+    settings = RenderSettings(**{**NOTHING, **changes, "contrast": (1.0, 1.0)})
+    made = render(jax.random.key(5), clean, settings=settings)
+    expected = jnp.broadcast_to(jnp.array([0.15625, 0.5, 0.84375]), clean.shape)
+    chex.assert_trees_all_close(made.clean, expected, atol=1e-6)
+    chex.assert_trees_all_close(made.observed, expected, atol=1e-6)
+
+
 def test_key_decides_and_jit_and_vmap_agree(clean, bank):
     def call(key, clean):  # the bank is closed over, as in a training step
         return render(key, clean, streaks=bank)
@@ -136,7 +146,7 @@ def test_severity_and_frequency_are_those_of_the_settings():
 
     error = np.mean(np.square(made.observed - made.clean), axis=(1, 2, 3))
     psnr = -10 * np.log10(np.maximum(error, 1e-8))
-    for chosen, low, high in ((rainy & ~hazy, 14, 42), (hazy, 5, 30)):
+    for chosen, low, high in ((rainy & ~hazy, 13, 42), (hazy, 5, 30)):
         assert np.percentile(psnr[chosen], 5) > low
         assert np.percentile(psnr[chosen], 90) < high
         assert psnr[chosen].std() > 2
