@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from mapjax.restore import restore as restore
     from mapjax.targets import compile_for as compile_for
     from mapjax.view import compare as compare
+    from mapjax.view import curves as curves
     from mapjax.view import describe as describe
     from mapjax.view import graph as graph
     from mapjax.view import inventory as inventory
+    from mapjax.view import show as show
 
 __version__ = "0.1.0"
 
@@ -31,9 +33,11 @@ _FUNCTIONS = {
     "check": "mapjax.op.check",
     "compare": "mapjax.view",
     "compile_for": "mapjax.targets",
+    "curves": "mapjax.view",
     "describe": "mapjax.view",
     "graph": "mapjax.view",
     "inventory": "mapjax.view",
+    "show": "mapjax.view",
     "using": "mapjax.op",
 }
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from mapjax._files import replacing
 from mapjax.train.data import TrainData
-from mapjax.train.report_curves import Line, draw_curves
+from mapjax.train.report_curves import draw_curves
 from mapjax.train.report_page import page, table
 from mapjax.train.settings import TrainSettings
 from mapjax.train.step import Params, abstract_model, split
 from mapjax.train.validate import Sample, Validation
 from mapjax.view import compare
+from mapjax.view.curves import Line
 
 _MOST_SAMPLES = 4  # of each weather
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mapjax._files import replacing
+from mapjax.view._pixels import as_rgb, eight_bits
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -85,30 +86,16 @@ def compare(
     >>> mj.compare(np.zeros((2, 3, 3)), np.full((2, 3, 3), 0.5), labels=("rain", "restored"))
     rain | restored: 3x2 pixels, mean change 0.502
     """
-    pictures = _picture("before", before), _picture("after", after)
+    pictures = [
+        as_rgb(eight_bits("compare", name, array))
+        for name, array in (("before", before), ("after", after))
+    ]
     if pictures[0].shape != pictures[1].shape:
         raise ValueError(
             "compare: before and after must have one size, got "
             f"{pictures[0].shape[:2]} and {pictures[1].shape[:2]}"
         )
     return Comparison(*pictures, labels=labels)
-
-
-def _picture(name: str, array: Any) -> Picture:
-    found = np.asarray(array)
-    if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[-1] != 3) or not found.size:
-        raise ValueError(
-            f"compare: {name} must be a picture, (height, width, 3) or (height, width), got the "
-            f"shape {found.shape}; of a batch, pass one, {name}[0]"
-        )
-    if found.ndim == 2:
-        found = np.repeat(found[..., None], 3, axis=-1)
-    if found.dtype == np.uint8:
-        return found
-    if not np.issubdtype(found.dtype, np.floating) and found.dtype.name != "bfloat16":
-        raise TypeError(f"compare: {name} must be uint8, or float in [0, 1], got {found.dtype}")
-    shares = np.clip(np.nan_to_num(found.astype(np.float32)), 0, 1)
-    return np.rint(shares * 255).astype(np.uint8)
 
 
 def _data_url(picture: Picture) -> str:
