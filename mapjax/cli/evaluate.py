@@ -14,6 +14,19 @@ from mapjax.restore.errors import PictureError
 
 _DIR = tyro.conf.arg(metavar="DIR", help_behavior_hint="")
 
+_WIDTH = 11
+_HEADS = {
+    "psnr_rgb": ("PSNR RGB", 2),
+    "ssim_rgb": ("SSIM RGB", 4),
+    "psnr_y": ("PSNR Y", 2),
+    "ssim_y": ("SSIM Y", 4),
+    "haze_before": ("haze before", 3),
+    "haze": ("haze", 3),
+    "edges": ("edges", 2),
+    "lost": ("lost", 4),
+}
+"""The head of a column and its digits, by the name of a measure."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
@@ -28,14 +41,18 @@ class Evaluate:
     With --input and --model, networks and chains are compared on a folder: beside the quality
     stand parameters, FLOPs for a picture of 256x256, the median of the seconds a picture, and the
     memory of the process.
+
+    Without --target, where there is no truth, --output is measured against --input: how much haze
+    there was and is (mean of the dark channel), how many times steeper the visible edges are, and
+    which share of the pixels is lost to black or white.
     """
 
-    target: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    target: Annotated[Path | None, _DIR] = None
     """Folder of the pictures that the results should be equal to."""
     output: Annotated[Path | None, _DIR] = None
     """Folder of the pictures to measure; with --model, where the restored pictures are kept."""
     input: Annotated[Path | None, _DIR] = None
-    """With --model: folder of the pictures to restore."""
+    """Folder of the pictures before they were restored."""
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|PATH...")] = ()
     """Networks, as mapjax restore --model takes them, to be compared."""
     json: Annotated[Path | None, _output.JSON] = None
@@ -45,8 +62,15 @@ class Evaluate:
 def main(arguments: Sequence[str]) -> int:
     """Runs `mapjax evaluate`; the exit status is 1 where anything failed."""
     command = tyro.cli(Evaluate, prog="mapjax evaluate", args=_output.split_json(arguments))
-    if bool(command.model) != bool(command.input) or not (command.model or command.output):
-        _output.say_error("name --output, or both --input and --model (mapjax evaluate --help)")
+    if command.model:
+        complete = command.input and command.target
+    else:
+        complete = command.output and bool(command.input) != bool(command.target)
+    if not complete:
+        _output.say_error(
+            "name --output with --target or --input, or --model with --input and --target "
+            "(mapjax evaluate --help)"
+        )
         return 2
     try:
         return _compare(command) if command.model else _measure(command)
@@ -57,13 +81,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def _measure(command: Evaluate) -> int:
     # Imported here: the help does not wait for JAX.
+    from mapjax.restore.blind import measure_blind
     from mapjax.restore.evaluation import evaluate
+    from mapjax.restore.measures import measure
 
-    assert command.output is not None
+    other = command.target or command.input
+    assert command.output is not None and other is not None
     with _output.progress_bar(1) as bar:
         evaluation = evaluate(
             command.output,
-            command.target,
+            other,
+            by=measure if command.target else measure_blind,
             progress=lambda done, total: bar.update(done / total - bar.n),
         )
     for error in evaluation.errors:
@@ -80,7 +108,7 @@ def _measure(command: Evaluate) -> int:
 def _compare(command: Evaluate) -> int:
     from mapjax.cli._comparison import compare, table
 
-    assert command.input is not None
+    assert command.input is not None and command.target is not None
     with tempfile.TemporaryDirectory(prefix="mapjax-") as temporary:
         folder = command.output or Path(temporary)
         results, errors = compare(command.model, command.input, command.target, folder)
@@ -109,9 +137,11 @@ def _print_table(evaluation):
     rows = {path.name: measures for path, measures in evaluation.pictures.items()}
     rows[f"mean of {len(rows)}"] = evaluation.mean
     width = max(map(len, rows))
-    print(f"{'':{width}}  PSNR RGB  SSIM RGB    PSNR Y    SSIM Y")
-    for name, (psnr_rgb, ssim_rgb, psnr_y, ssim_y) in rows.items():
-        print(f"{name:{width}}  {psnr_rgb:8.2f}  {ssim_rgb:8.4f}  {psnr_y:8.2f}  {ssim_y:8.4f}")
+    heads = [_HEADS[field] for field in evaluation.mean._fields]
+    print(" " * width, *(f"{head:>{_WIDTH}}" for head, _ in heads))
+    for name, figures in rows.items():
+        cells = zip(figures, heads, strict=True)
+        print(f"{name:{width}}", *(f"{x:{_WIDTH}.{digits}f}" for x, (_, digits) in cells))
 
 
 def _report(evaluation):

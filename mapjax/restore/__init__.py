@@ -9,6 +9,8 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mapjax.restore.blind import BlindMeasures as BlindMeasures
+    from mapjax.restore.blind import measure_blind as measure_blind
     from mapjax.restore.errors import PictureError as PictureError
     from mapjax.restore.evaluation import Evaluation as Evaluation
     from mapjax.restore.evaluation import evaluate as evaluate
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mapjax.restore.writing import write_photo as write_photo
 
 _HOMES = {
+    "BlindMeasures": "blind",
     "Evaluation": "evaluation",
     "Measures": "measures",
     "Photo": "photo",
@@ -34,6 +37,7 @@ _HOMES = {
     "load_model": "networks",
     "load_models": "networks",
     "measure": "measures",
+    "measure_blind": "blind",
     "read_photo": "reading",
     "restore": "restorer",
     "write_photo": "writing",

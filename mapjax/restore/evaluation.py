@@ -1,43 +1,50 @@
-"""PSNR and SSIM of a folder of outputs against a folder of targets."""
+"""The measures of a folder of pictures against another, by the names of the pictures."""
 
 import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
+from jaxtyping import UInt8
 
 from mapjax.restore.errors import PictureError
 from mapjax.restore.files import COMPARISON, pictures_in
-from mapjax.restore.measures import Measures, measure, why_not
+from mapjax.restore.measures import measure, why_not
 from mapjax.restore.reading import read_photo
+
+Picture = UInt8[np.ndarray, "height width 3"]
+Figures = TypeVar("Figures", bound=tuple)
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Generic[Figures]):
     """The figures of a set.
 
     `pictures`: the measures of each output, by its path. `mean`: over all of them; `None` without.
     `errors`: outputs that could not be measured. `unused`: targets that no output belongs to.
     """
 
-    pictures: dict[Path, Measures]
+    pictures: dict[Path, Figures]
     errors: list[PictureError]
     unused: list[Path]
 
     @property
-    def mean(self) -> Measures | None:
+    def mean(self) -> Figures | None:
         if not self.pictures:
             return None
-        return Measures(*map(float, np.mean(list(self.pictures.values()), axis=0)))
+        figures = list(self.pictures.values())
+        return type(figures[0])(*map(float, np.mean(figures, axis=0)))
 
 
 def evaluate(
     output: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
+    by: Callable[[Picture, Picture], Figures] = measure,
     progress: Callable[[int, int], None] | None = None,
-) -> Evaluation:
+) -> Evaluation[Figures]:
     """Measures every picture of one folder against its target in another.
 
     An output belongs to the target of the same stem (`7.png`, `7.jpg`); where there is none, to
@@ -46,10 +53,12 @@ def evaluate(
     target. Pictures are rounded to 8 bits, grey becomes RGB, alpha is left out; comparisons
     (`*.compare.png`) are passed over.
 
-    **Arguments:** two folders. `progress`: called with `(outputs done, outputs in all)`.
+    **Arguments:** two folders. `by`: what measures two pictures, `mapjax.restore.measure` (which
+    states the conventions), or `mapjax.restore.measure_blind`, whose second folder is that of the
+    pictures before they were restored. `progress`: called with `(outputs done, outputs in all)`.
 
-    **Returns:** the measures (`mapjax.restore.measure` states the conventions), and what could not
-    be measured: an output without a target, or of another size.
+    **Returns:** the measures, and what could not be measured: an output without a target, or of
+    another size.
 
     **Raises:** `PictureError` where one of the folders is missing or holds no pictures.
     """
@@ -66,7 +75,7 @@ def evaluate(
             used.add(stem)
             if stem in ambiguous:
                 raise PictureError(path, f"has several targets named {stem} in {target}")
-            pictures[path] = _measure_files(path, targets[stem])
+            pictures[path] = _measure_files(path, targets[stem], by)
         except PictureError as error:
             errors.append(error)
         if progress is not None:
@@ -82,12 +91,12 @@ def _stem_of_target(path, targets):
     raise PictureError(path, "has no target of its name")
 
 
-def _measure_files(output, target):
+def _measure_files(output, target, by):
     pair = _rgb(output), _rgb(target)
     reason = why_not(*pair)
     if reason is not None:
         raise PictureError(output, reason)
-    return measure(*pair)
+    return by(*pair)
 
 
 def _rgb(path):

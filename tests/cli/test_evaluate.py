@@ -87,12 +87,25 @@ def test_a_comparison_is_a_table():
     assert second.split() == ["ours", *figures]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--input", "a"], ["--output", "a", "--model", "b"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--input", "a"], ["--output", "a", "--model", "b"], ["--output", "a", "--input", "b"]],
+)
 def test_what_to_measure_must_be_named(arguments, capsys):
     assert main(["evaluate", "--target", "c", *arguments]) == 2
-    assert "name --output, or both --input and --model" in capsys.readouterr().err
+    assert "name --output with --target or --input" in capsys.readouterr().err
 
 
 def test_nothing_to_measure(folders, capsys, tmp_path):
     assert main(["evaluate", *folders[:3], str(tmp_path / "missing")]) == 1
     assert capsys.readouterr().err == f"mapjax: {tmp_path / 'missing'}: does not exist\n"
+
+
+def test_without_truth_pictures_are_measured_beside_those_they_were_made_from(folders, capsys):
+    output, given = folders[1], folders[3]
+    assert main(["evaluate", "--output", output, "--input", given]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["haze", "before", "haze", "edges", "lost"]
+    same = rows[2].split()
+    assert same[0] == "b.png" and same[1] == same[2] and same[3:] == ["1.00", "0.0000"]
+    assert rows[-1].startswith("mean of 3")
