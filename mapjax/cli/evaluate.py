@@ -55,6 +55,8 @@ class Evaluate:
     """Folder of the pictures before they were restored."""
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|PATH...")] = ()
     """Networks, as mapjax restore --model takes them, to be compared."""
+    plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """With --model: a drawing of PSNR over FLOPs (.png, .svg, .pdf); needs Matplotlib."""
     json: Annotated[Path | None, _output.JSON] = None
     """Report for machines, to a file or to the standard output."""
 
@@ -107,7 +109,10 @@ def _measure(command: Evaluate) -> int:
 
 def _compare(command: Evaluate) -> int:
     from mapjax.cli._comparison import compare, table
+    from mapjax.cli._tradeoff import why_not
 
+    if command.plot is not None and (reason := why_not(command.plot)):
+        raise PictureError(command.plot, reason)  # before the minutes that networks take
     assert command.input is not None and command.target is not None
     with tempfile.TemporaryDirectory(prefix="mapjax-") as temporary:
         folder = command.output or Path(temporary)
@@ -116,6 +121,10 @@ def _compare(command: Evaluate) -> int:
         _output.say_error(error)
     if str(command.json) != "-":
         print(table(results))
+    if command.plot is not None:
+        from mapjax.cli._tradeoff import draw
+
+        draw(results, command.plot)
     if command.json is not None:
         networks = [
             {**vars(result), "evaluation": _report(result.evaluation)} for result in results

@@ -7,6 +7,7 @@ from PIL import Image
 
 from mapjax.cli import main
 from mapjax.cli._comparison import Result, table
+from mapjax.cli._tradeoff import draw, undominated
 from mapjax.restore import Evaluation, Measures
 
 
@@ -85,6 +86,26 @@ def test_a_comparison_is_a_table():
     assert first.split() == ["input"]
     figures = ["20.12", "0.8000", "21.00", "0.9000", "1.33", "M", "2.22", "G", "0.5", "700"]
     assert second.split() == ["ours", *figures]
+
+
+def test_a_comparison_is_drawn(tmp_path):
+    def made(name, psnr, flops):
+        evaluation = Evaluation({Path("a.png"): Measures(psnr, 0.8, psnr, 0.8)}, [], [])
+        return Result(name, evaluation, flops and 1_000_000, flops)
+
+    results = [made("input", 12, None), made("chain", 17, 400), made("small", 20, 2)]
+    results += [made("smaller", 11, 1), made("large", 21, 900)]
+    results.append(Result("failed", Evaluation({}, [], [])))
+    assert [r.name for r, *_ in undominated(results)] == ["smaller", "small", "large"]
+    draw(results, tmp_path / "figure.svg")
+    drawing = (tmp_path / "figure.svg").read_text()
+    assert drawing.count("#2f7fd8") >= 3 and drawing.count("#d9662b") >= 1
+
+
+def test_a_drawing_that_cannot_be_is_refused_at_once(folders, capsys, tmp_path):
+    inputs = ["--input", *folders[1:], "--model", "no-such"]
+    assert main(["evaluate", *inputs, "--plot", str(tmp_path / "figure.doc")]) == 1
+    assert capsys.readouterr().err.endswith("figure.doc: a drawing is one of .pdf, .png, .svg\n")
 
 
 @pytest.mark.parametrize(
