@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,17 @@ from typing import Any
 def read_recipe(path: Path) -> dict[str, Any]:
     """The settings in a YAML file, or of the name `settings` in a Python file, as plain values.
 
+    A name that is no file is one of the recipes in the package: `rainhaze-s`.
+
     Raises:
         OSError: the file cannot be read.
         ValueError: it is no YAML, no Python, or holds something else; the message names it.
     """
     if path.suffix == ".py":
         return _of_python(path)
+    packaged = Path(str(resources.files("mapjax") / "weights" / f"{path}.yaml"))
+    if not path.exists() and packaged.is_file():
+        path = packaged
     import yaml  # comes with Flax
 
     try:

@@ -24,7 +24,7 @@ _DESCRIPTION = """Train a model that takes rain and haze out of pictures.
 
 Pairs are pictures with weather and without; of clean pictures alone none are needed. Both may be
 mixed. A recipe is a YAML file of the names below, `steps: 9000` or `model: {stride: 4}`, or a
-Python file with `settings`, a dict of them. A run that is resumed has the settings that it had;
+Python file with `settings`, a dict of them; `rainhaze-s` is the one of the weights in the package. A run that is resumed has the settings that it had;
 those of a recipe, and options, replace single ones.
 
 The folder of a run gets settings.json, environment.json (versions), log.jsonl, checkpoints/,
@@ -88,7 +88,7 @@ def _parse(argv: Sequence[str]) -> "tuple[TrainSettings, bool]":
         *,
         resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
         recipe: Annotated[
-            Path | None, tyro.conf.arg(metavar="FILE.yaml|FILE.py", help_behavior_hint="")
+            Path | None, tyro.conf.arg(metavar="FILE.yaml|FILE.py|NAME", help_behavior_hint="")
         ] = None,
     ) -> tuple[TrainSettings, bool]:
         """Train.

@@ -3,7 +3,7 @@ from PIL import Image
 
 from mapjax.cli import main
 from mapjax.cli.train import _parse
-from mapjax.models import RainHazeConfig
+from mapjax.models import NAMED, RainHazeConfig
 from mapjax.train import TrainSettings
 
 
@@ -120,6 +120,15 @@ def test_a_recipe_counts_less_than_options_and_more_than_a_run(tmp_path, name, t
     assert resume
     assert settings.steps == (900,)
     assert settings.model == RainHazeConfig(stride=8, widths=(8,), blocks=(1,))
+
+
+def test_the_recipe_of_the_weights_is_in_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ["--output", "run", "--recipe", "rainhaze-s", "--clean", "photos"]
+    settings, _ = _parse(options)
+    assert settings.model == NAMED["rainhaze-s"]
+    assert settings.render.contrast == (0.1, 1.0)
+    assert len(settings.steps) == len(settings.patch) == 3
 
 
 @pytest.mark.parametrize(
