@@ -24,8 +24,9 @@ _DESCRIPTION = """Train a model that takes rain and haze out of pictures.
 
 Pairs are pictures with weather and without; of clean pictures alone none are needed. Both may be
 mixed. A recipe is a YAML file of the names below, `steps: 9000` or `model: {stride: 4}`, or a
-Python file with `settings`, a dict of them; `rainhaze-s` is the one of the weights in the package. A run that is resumed has the settings that it had;
-those of a recipe, and options, replace single ones.
+Python file with `settings`, a dict of them; `rainhaze-s` is that of the weights in the package. A
+run that is resumed has the settings that it had; those of a recipe, and options, replace single
+ones.
 
 The folder of a run gets settings.json, environment.json (versions), log.jsonl, checkpoints/,
 weights.safetensors for `mapjax restore --model`, and at the end report.html.

@@ -124,8 +124,8 @@ def test_a_recipe_counts_less_than_options_and_more_than_a_run(tmp_path, name, t
 
 def test_the_recipe_of_the_weights_is_in_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = ["--output", "run", "--recipe", "rainhaze-s", "--clean", "photos"]
-    settings, _ = _parse(options)
+    options = ["--recipe", "rainhaze-s", "--clean", "photos", "--depth-scenes", "scenes"]
+    settings, _ = _parse(["--output", "run", *options])
     assert settings.model == NAMED["rainhaze-s"]
     assert settings.render.contrast == (0.1, 1.0)
     assert len(settings.steps) == len(settings.patch) == 3
