@@ -5,6 +5,9 @@ The archives are looked for in the folder `MAPJAX_ARCHIVES` (`npm pack` of the p
 `@tensorflow/tfjs` and `@tensorflow/tfjs-backend-wasm`. They take minutes, and are not needed daily.
 """
 
+import functools
+import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -44,7 +47,12 @@ def package(request, tmp_path_factory):
 
 def _run(model, image):
     graph, state = model
-    return np.asarray(jax.jit(lambda s, x: nnx.merge(graph, s)(x))(state, jnp.asarray(image)))
+    return np.asarray(_restored(graph, state, jnp.asarray(image)))
+
+
+@functools.partial(jax.jit, static_argnums=0)  # the patches of a picture share a program
+def _restored(graph, state, image):
+    return nnx.merge(graph, state)(image)
 
 
 def test_the_picture_of_the_package(package):
@@ -53,13 +61,31 @@ def test_the_picture_of_the_package(package):
         np.asarray(Image.open(folder / "assets" / f"{name}.png").convert("RGB"))
         for name in ("fixture", "result")
     )
-    height, width = given.shape[:2]
-    # The package continues pictures by zeros, and cuts fractions off.
-    padded = np.pad(given, ((0, -height % 64), (0, -width % 64), (0, 0)))[None] / np.float32(255)
-    restored = _run(model, padded)[0, :height, :width]
-    levels = np.floor(np.clip(restored, 0, 1) * 255)
+    # The package cuts fractions off: where a value lies at a whole level, a rounding more or less
+    # is a level. Dehazing multiplies what is left of the light, and with it the roundings.
+    levels = np.floor(np.clip(_as_the_package(folder, model, given), 0, 1) * 255)
     assert np.abs(levels - expected).max() <= 1
-    assert (levels == expected).mean() > 0.999
+    assert (levels == expected).mean() > 0.99
+
+
+def _as_the_package(folder, model, given):
+    """The picture as the package restored it: continued by zeros, or, indoors, in patches of 256
+    pixels, whose seams show at multiples of 252."""
+    height, width = given.shape[:2]
+    given = given[None] / np.float32(255)
+    if "indoor" not in json.loads((folder / "package.json").read_text())["name"]:
+        padded = np.pad(given, ((0, 0), (0, -height % 64), (0, -width % 64), (0, 0)))
+        return _run(model, padded)[0, :height, :width]
+    size, seam = 256, 252
+    restored = np.empty(given.shape[1:], np.float32)
+    for top, left in itertools.product(range(0, height, seam), range(0, width, seam)):
+        # As far to the right and the bottom as the picture lasts.
+        first = [max(0, min(p - 2, s - size)) for p, s in ((top, height), (left, width))]
+        rows, columns = (slice(start, start + size) for start in first)
+        patch = _run(model, given[:, rows, columns])[0]
+        patch = patch[top - rows.start :, left - columns.start :]
+        restored[top : rows.stop, left : columns.stop] = patch
+    return restored
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 128)], ids=str)
