@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from mapjax.op import op
 from mapjax.ops.bilateral_grid import slice_grid
-from mapjax_kernels.derain_dehaze import tpu, triton, xla
+from mapjax_kernels.derain_dehaze import mosaic_gpu, tpu, triton, xla
 
 
 @op(
@@ -153,6 +153,9 @@ derain_dehaze.kernel(
     partition=True,
     automatic=False,
 )(triton.forward)
+derain_dehaze.kernel(
+    "cuda", name="mosaic_gpu", fits=mosaic_gpu.fits, partition=True, automatic=False
+)(mosaic_gpu.forward)
 # Default by the compiler's schedule, which kernels/README.md holds against XLA's own.
 derain_dehaze.kernel("tpu", name="pallas", gradient=tpu.gradient, fits=tpu.fits, partition=True)(
     tpu.forward

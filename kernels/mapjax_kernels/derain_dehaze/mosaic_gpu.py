@@ -1,6 +1,7 @@
-"""Deraining and dehazing on an NVIDIA GPU of the Hopper generation, in Pallas through Mosaic GPU.
+"""Deraining and dehazing on an NVIDIA GPU, in Pallas through Mosaic GPU: the forward pass.
 
-The forward pass, from JAX 0.11.2 on. Pallas is imported where it is used.
+From sm_90 (H100) on, whose tensor memory accelerator it is written for, and from JAX 0.12 on. Pallas
+is imported where it is used: that takes a while, and an older JAX has not all of it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from mapjax_kernels.derain_dehaze.mosaic_gpu_tile import Shape
 
+# More channels do not fit the registers of a thread, which holds those of several pixels and taps.
 CHANNELS = 4
-# Bytes of shared memory that a program may have, and what a multiprocessor has for all of them.
-PROGRAM, MULTIPROCESSOR = 227 << 10, 228 << 10
-MULTIPROCESSORS = 132  # of an H100
+PLANES = 256  # that one copy of the tensor memory accelerator takes
+# Of an H100: bytes of shared memory that a program may have, with what the system takes of each.
+SHARED, OF_SYSTEM = 227 << 10, 1 << 10
+MULTIPROCESSORS = 132
 
 
 def forward(
@@ -36,22 +39,96 @@ def forward(
 ) -> jax.Array:
     """The restored picture; shapes and meaning as in `mapjax.ops.derain_dehaze`.
 
-    `interpret` computes the kernel on a CPU, its copies and barriers included. `tile` overrides
-    `rows` and `programs` of `mosaic_gpu_tile.Shape`.
+    `interpret` computes the kernel on a CPU, with its copies and barriers, and fails where these
+    race. `tile` overrides `rows` and `programs` of `mosaic_gpu_tile.Shape`.
     """
     from mapjax_kernels.derain_dehaze.mosaic_gpu_forward import restore
 
-    batch = math.prod(image.shape[:-3])
-    planes = [a.reshape(batch, -1, *a.shape[-2:]) for a in (filter_logits, luma_slope, transmission_logit)]
     shape = _shape(image, offsets, stride, t_min, interpret, tile)
-    found = restore(
-        shape, image.reshape(batch, *image.shape[-3:]), planes, airlight.reshape(batch, -1)
-    )
-    return found.reshape(image.shape)
+    flat = image.reshape(shape.batch, *image.shape[-3:])
+    planes = [
+        a.reshape(shape.batch, -1, *a.shape[-2:])
+        for a in (filter_logits, luma_slope, transmission_logit)
+    ]
+    return restore(shape, flat, planes, airlight.reshape(shape.batch, -1)).reshape(image.shape)
 
 
-def _shape(image, offsets, stride, t_min, interpret, tile):
+def fits(
+    image: jax.Array,
+    filter_logits: jax.Array,
+    luma_slope: jax.Array,
+    transmission_logit: jax.Array,
+    airlight: jax.Array,
+    *,
+    offsets: tuple[tuple[int, int], ...],
+    stride: int,
+    t_min: float,
+) -> str | None:
+    """Why the kernel does not take a call, or None."""
+    arrays = (image, filter_logits, luma_slope, transmission_logit, airlight)
+    if len({array.dtype for array in arrays}) > 1:
+        return "takes arrays of one dtype"
+    if image.dtype not in (jnp.float32, jnp.bfloat16, jnp.float16):
+        return f"takes float32, bfloat16 and float16, not {image.dtype}"
+    if 0 in image.shape:
+        return "there is no pixel"
+    if image.shape[-1] > CHANNELS:
+        return f"takes up to {CHANNELS} channels, not {image.shape[-1]}"
+    if len(offsets) > PLANES:
+        return f"takes up to {PLANES} taps, not {len(offsets)}"
+    if reason := _too_old():
+        return reason
+    shared = _shape(image, offsets, stride, t_min, False, None).shared
+    return f"needs {shared} bytes of shared memory of {SHARED}" if shared > SHARED else None
+
+
+def _too_old() -> str | None:
+    """The reason for a JAX, or for a GPU as far as one is at hand."""
+    try:
+        from jax.experimental.pallas import mosaic_gpu
+    except ImportError:
+        return f"jax {jax.__version__} has no Pallas for Mosaic GPU"
+    if not hasattr(mosaic_gpu, "store"):
+        return f"needs jax 0.12, not {jax.__version__}"
+    try:
+        devices = jax.local_devices(backend="cuda")
+    except RuntimeError:
+        return None  # the program is for a GPU that is elsewhere
+    oldest = min((float(device.compute_capability) for device in devices), default=9.0)
+    return f"needs compute capability 9.0, not {oldest}" if oldest < 9 else None
+
+
+def _shape(
+    image: jax.Array,
+    offsets: tuple[tuple[int, int], ...],
+    stride: int,
+    t_min: float,
+    interpret: bool,
+    tile: Mapping[str, int] | None,
+) -> Shape:
+    """The tile with most rows of which two programs share a multiprocessor, or else one."""
     from mapjax_kernels.derain_dehaze.mosaic_gpu_tile import Shape
+
     *batch, height, width, channels = image.shape
-    sizes = {"rows": stride if stride > 1 else 4, "programs": 264, **(tile or {})}
-    return Shape(math.prod(batch), height, width, channels, stride, offsets, t_min, interpret=interpret, **sizes)
+
+    def with_rows(rows: int, sharing: int) -> Shape:
+        sizes = {"rows": rows, "programs": sharing * MULTIPROCESSORS, **(tile or {})}
+        return Shape(
+            math.prod(batch),
+            height,
+            width,
+            channels,
+            stride,
+            offsets,
+            t_min,
+            itemsize=image.dtype.itemsize,
+            interpret=interpret,
+            **sizes,
+        )
+
+    rows = (4, 2, 1) if stride == 1 else (stride,)
+    for sharing in (2, 1):
+        for shape in (with_rows(count, sharing) for count in rows):
+            if sharing * (shape.shared + OF_SYSTEM) <= SHARED + OF_SYSTEM:
+                return shape
+    return with_rows(rows[-1], 1)

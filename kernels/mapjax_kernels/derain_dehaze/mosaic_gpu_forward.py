@@ -33,6 +33,8 @@ def restore(
     image = image.reshape(shape.batch, height, width // unit, unit * shape.channels)
     before = (down, across) if shape.stride == 1 else (0, across)
     planes = [_pad(plane, 2, before, shape.padded_cells) for plane in planes]
+    if shape.stride > 1:
+        planes[0] = _pad(planes[0], 1, (0, 0), (shape.planes, planes[0].shape[2]))
     kernel = plgpu.kernel(
         functools.partial(_derain_dehaze, shape),
         out_type=jax.ShapeDtypeStruct(image.shape, image.dtype),

@@ -33,7 +33,10 @@ COLUMNS = 128  # of a strip: the threads of a warpgroup
 ALIGNED = 8
 # Copies are of so many bytes, or a multiple.
 WHOLE = 128
+# Bytes for barriers, and for buffers to begin where copies may.
+RESERVED = 4 << 10
 PLANES = 16  # of coefficients that are interpolated at a time
+GROUP = 3  # taps at a time: more take more registers than there are
 STAGES = 2
 
 
@@ -49,6 +52,7 @@ class Shape:
     offsets: tuple[tuple[int, int], ...]
     t_min: float
     rows: int
+    itemsize: int
     programs: int  # that run at the same time
     interpret: bool
 
@@ -139,7 +143,22 @@ class Shape:
         rows, columns = self.cells
         if not self.interpret:
             return rows, _round_up(columns, ALIGNED)
-        return max(rows, 2), self.strips * COLUMNS // self.stride + self.staged(COLUMNS) + 2 * self.margin[1]
+        return max(rows, 2), self.strips * COLUMNS // self.stride + self.staged(
+            COLUMNS
+        ) + 2 * self.margin[1]
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory of a program."""
+        picture = math.prod(self.window) * self.channels
+        pixels, lines = self.rows * COLUMNS, 0
+        staged = (len(self.offsets) + 2) * pixels
+        if self.stride > 1:
+            staged = 2 * (self.planes * self.staged(self.gaps) + 2 * self.staged(COLUMNS))
+            lines = 2 * self.stride * (self.planes * self.gaps + 2 * COLUMNS)
+        wide = picture if self.itemsize < 4 else 0
+        copied = picture + staged + pixels * self.channels
+        return STAGES * copied * self.itemsize + 4 * (wide + lines) + RESERVED
 
     def is_inner(self, row: Any, strip: Any) -> Any:
         """Whether a tile has all its taps in the picture."""
@@ -204,11 +223,12 @@ class Tile:
         return jnp.exp2(x)
 
     def over_taps(self, body: Callable[[Any, list[Tap]], Any], initial: Any) -> Any:
-        """A column of taps at a time, written out: what they read in common is read once."""
+        """Some taps of a column at a time, written out: what they read in common is read once."""
         carry = initial
         for column in sorted({dx for _, dx in self.shape.offsets}):
             taps = [Tap(i, *o) for i, o in enumerate(self.shape.offsets) if o[1] == column]
-            carry = body(carry, taps)
+            for start in range(0, len(taps), GROUP):
+                carry = body(carry, taps[start : start + GROUP])
         return carry
 
 
