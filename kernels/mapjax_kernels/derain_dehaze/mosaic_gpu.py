@@ -1,7 +1,7 @@
 """Deraining and dehazing on an NVIDIA GPU, in Pallas through Mosaic GPU: the forward pass.
 
-From sm_90 (H100) on, whose tensor memory accelerator it is written for, and from JAX 0.12 on. Pallas
-is imported where it is used: that takes a while, and an older JAX has not all of it.
+From sm_90 (H100) on, whose tensor memory accelerator it is written for, and from JAX 0.12 on.
+Pallas is imported where it is used: that takes a while, and an older JAX has not all of it.
 """
 
 from __future__ import annotations

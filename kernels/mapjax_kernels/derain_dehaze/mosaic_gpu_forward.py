@@ -141,7 +141,7 @@ def _derain_dehaze(
         if shape.stride == 1:
             block = (array.shape[1], pl.Element(shape.rows), pl.Element(COLUMNS))
             return plgpu.BlockSpec(block, lambda step: (0, top(step), strip * COLUMNS + across))
-        block = (array.shape[1], pl.Element(2), pl.Element(shape.staged(gaps)))
+        block = (array.shape[1], pl.Element(2), pl.Element(shape.staged(array.shape[1], gaps)))
         return plgpu.BlockSpec(
             block, lambda step: (0, first_row(shape, row(step)), first_gap - 1 + across)
         )

@@ -1,13 +1,13 @@
 """How a program of the Mosaic GPU kernel sees the arrays: tiles of a strip, one after the other.
 
 A program is one warpgroup. It goes down a strip of 128 columns, one for each of its threads, a tile
-of `rows` at a time. While it computes a tile, the tensor memory accelerator brings the next one into
-shared memory: the picture with its halo, where zeros come for what lies outside, and the planes of
-coefficients. So what is read is read once, in whole lines.
+of `rows` at a time. While it computes a tile, the tensor memory accelerator brings the next one
+into shared memory: the picture with its halo, where zeros come for what lies outside, and the
+planes of coefficients. So what is read is read once, in whole lines.
 
 From shared memory, a tap is a read of neighbouring words by neighbouring threads. Of the picture
-these are its channels in float32, interleaved as they came: three words from pixel to pixel meet all
-banks, which three halves of a word would not.
+these are its channels in float32, interleaved as they came: three words from pixel to pixel meet
+all banks, which three halves of a word would not.
 
 With a stride, tiles are shifted up by half a cell, so that the rows of one lie between the same two
 rows of the grid. These two are interpolated along the row once a tile, in shared memory: of a plane
@@ -35,7 +35,7 @@ ALIGNED = 8
 WHOLE = 128
 # Bytes for barriers, and for buffers to begin where copies may.
 RESERVED = 4 << 10
-PLANES = 16  # of coefficients that are interpolated at a time
+PLANES = 32  # of the filter that are interpolated at a time
 GROUP = 3  # taps at a time: more take more registers than there are
 STAGES = 2
 
@@ -87,11 +87,11 @@ class Shape:
     @property
     def gaps(self) -> int:
         """Between centres of cells, along a line of the filter's planes."""
-        return COLUMNS // self.stride + ALIGNED
+        return COLUMNS // self.stride + COLUMNS // PLANES
 
-    def staged(self, gaps: int) -> int:
-        """Columns of the grid that come with a tile, for so many gaps."""
-        return _round_up(gaps + 1, WHOLE // 4)
+    def staged(self, planes: int, gaps: int) -> int:
+        """Columns of the grid that come with a tile."""
+        return _round_up(gaps + 1, max(ALIGNED, WHOLE // math.gcd(WHOLE, 4 * planes)))
 
     @property
     def planes(self) -> int:
@@ -143,9 +143,8 @@ class Shape:
         rows, columns = self.cells
         if not self.interpret:
             return rows, _round_up(columns, ALIGNED)
-        return max(rows, 2), self.strips * COLUMNS // self.stride + self.staged(
-            COLUMNS
-        ) + 2 * self.margin[1]
+        last = (self.strips - 1) * COLUMNS // self.stride + self.staged(1, COLUMNS)
+        return max(rows, 2), last + 2 * self.margin[1]
 
     @property
     def shared(self) -> int:
@@ -154,7 +153,8 @@ class Shape:
         pixels, lines = self.rows * COLUMNS, 0
         staged = (len(self.offsets) + 2) * pixels
         if self.stride > 1:
-            staged = 2 * (self.planes * self.staged(self.gaps) + 2 * self.staged(COLUMNS))
+            filter_ = self.planes * self.staged(self.planes, self.gaps)
+            staged = 2 * (filter_ + 2 * self.staged(1, COLUMNS))
             lines = 2 * self.stride * (self.planes * self.gaps + 2 * COLUMNS)
         wide = picture if self.itemsize < 4 else 0
         copied = picture + staged + pixels * self.channels
@@ -245,9 +245,9 @@ def widen(shape: Shape, staged: Any, wide: Any) -> None:
 
 
 def interpolate(shape: Shape, row: Any, first: Any, staged: Any, lines: Any) -> None:
-    """Write lines (planes, 2, columns) of rows of cells (planes, 2, cells), of two rows each.
+    """Write lines (planes, 2, columns) of two rows of the grid, (planes, 2, cells).
 
-    Line 0 is of row `row` - 1 of the grid, and line 1 of `row`; staged are columns from `first` - 1 on.
+    Line 0 is of row `row` - 1, line 1 of `row`; staged are the columns from `first` - 1 on.
     """
     rows, columns = shape.cells
     start = first_row(shape, row)
