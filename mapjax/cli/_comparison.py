@@ -1,13 +1,12 @@
 """Networks on one set of pictures: how good, how large, how fast, how much memory."""
 
 import dataclasses
-import json
 import os
 import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mapjax.restore.catalogue import cost_of_chain
 from mapjax.restore.errors import PictureError
 from mapjax.restore.evaluation import Evaluation, evaluate
 from mapjax.restore.files import make_folder
+from mapjax.restore.journal import Journal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +37,12 @@ class Result:
 
 
 def compare(
-    models: Sequence[str], pictures: Path, target: Path, folder: Path
+    models: Sequence[str], pictures: Path, target: Path, folder: Path, *, tile: int | None
 ) -> tuple[list[Result], list[PictureError]]:
     """Measures the pictures of a folder as they are, and what each network makes of them.
+
+    Results that are in `folder` already, by the journals of an earlier call, are not made again.
+    `tile`: as `mapjax restore --tile` has it.
 
     **Returns:** the results, and what failed: networks, and pictures.
 
@@ -48,7 +51,7 @@ def compare(
     results, errors = [Result("input", evaluate(pictures, target))], []
     for name in models:
         try:
-            results.append(_measure(name, pictures, target, folder / folder_name(name)))
+            results.append(_measure(name, pictures, target, folder / folder_name(name), tile))
         except PictureError as error:
             errors.append(error)
     return results, [*errors, *(error for result in results for error in result.evaluation.errors)]
@@ -77,23 +80,22 @@ def _cost(result: Result) -> list[str | float | None]:
     return [*(None if n is None else human(n) for n in counts), result.seconds, memory]
 
 
-def _measure(name: str, pictures: Path, target: Path, folder: Path) -> Result:
+def _measure(name: str, pictures: Path, target: Path, folder: Path, tile: int | None) -> Result:
     """Restores in a process of its own, whose memory is the network's, and measures the results."""
     try:
         cost = cost_of_chain(name)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise PictureError(name, f"cannot be loaded: {error}") from error
     make_folder(folder)
-    report = _restore(name, pictures, folder)
-    if not report["pictures"]:
-        raise PictureError(name, "restored no picture")
+    restored = _restore(name, pictures, folder, tile)
+    peaks = [entry["peak_memory_mib"] for entry in restored if entry["peak_memory_mib"]]
     return Result(
         name,
         evaluate(folder, target),
         parameters=cost.parameters,
         flops=cost.flops,
-        seconds=statistics.median(picture["seconds"] for picture in report["pictures"]),
-        peak_memory_mib=report["peak_memory_mib"],
+        seconds=statistics.median(entry["seconds"] for entry in restored),
+        peak_memory_mib=max(peaks, default=None),
     )
 
 
@@ -106,15 +108,22 @@ def folder_name(model: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", model)
 
 
-def _restore(model: str, pictures: Path, folder: Path) -> dict[str, Any]:
+def _restore(
+    model: str, pictures: Path, folder: Path, tile: int | None
+) -> Collection[dict[str, Any]]:
+    """The lines of the journal, of this call and of those before."""
+    journal = Journal(folder / "journal.jsonl", {"model": model, "tile": tile})
     command = [sys.executable, "-m", "mapjax.cli", "restore", str(pictures)]
-    options = ["--output", str(folder), "--model", model, "--json=-"]
+    options = ["--output", str(folder), "--model", model, "--journal", str(journal.path)]
+    if tile is not None:
+        options += ["--tile", str(tile)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
     # Its errors and its progress go where ours go.
     done = subprocess.run(
-        [*command, *options], stdout=subprocess.PIPE, env=environment, check=False
+        [*command, *options], stdout=subprocess.DEVNULL, env=environment, check=False
     )
-    try:
-        return json.loads(done.stdout)
-    except json.JSONDecodeError as error:
-        raise PictureError(model, f"its process ended with status {done.returncode}") from error
+    restored = journal.entries().values()
+    if not restored:
+        reason = f"restored no picture; its process ended with status {done.returncode}"
+        raise PictureError(model, reason)
+    return restored

@@ -40,7 +40,7 @@ class Evaluate:
 
     With --input and --model, networks and chains are compared on a folder: beside the quality
     stand parameters, FLOPs for a picture of 256x256, the median of the seconds a picture, and the
-    memory of the process.
+    memory of the process. With --output as well, the same command goes on where it was cut off.
 
     Without --target, where there is no truth, --output is measured against --input: how much haze
     there was and is (mean of the dark channel), how many times steeper the visible edges are, and
@@ -55,6 +55,8 @@ class Evaluate:
     """Folder of the pictures before they were restored."""
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|PATH...")] = ()
     """Networks, as mapjax restore --model takes them, to be compared."""
+    tile: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
+    """With --model: as mapjax restore --tile has it; 0: whole pictures."""
     plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """With --model: a drawing of PSNR over FLOPs (.png, .svg, .pdf); needs Matplotlib."""
     json: Annotated[Path | None, _output.JSON] = None
@@ -116,7 +118,9 @@ def _compare(command: Evaluate) -> int:
     assert command.input is not None and command.target is not None
     with tempfile.TemporaryDirectory(prefix="mapjax-") as temporary:
         folder = command.output or Path(temporary)
-        results, errors = compare(command.model, command.input, command.target, folder)
+        results, errors = compare(
+            command.model, command.input, command.target, folder, tile=command.tile
+        )
     for error in errors:
         _output.say_error(error)
     if str(command.json) != "-":

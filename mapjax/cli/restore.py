@@ -16,6 +16,7 @@ from mapjax.cli import _output
 from mapjax.restore.defaults import DEFAULT_MODEL
 from mapjax.restore.errors import PictureError
 from mapjax.restore.files import Job, make_folder, plan_jobs
+from mapjax.restore.journal import Journal
 from mapjax.restore.photo import Photo
 from mapjax.restore.reading import read_photo
 from mapjax.restore.tiles import TileError
@@ -49,7 +50,13 @@ class Restore:
     joined by +, work in a row."""
     tile: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Work on at most N x N pixels at once, which bounds the memory; 0: on the whole picture. Where
-    not given, what the network needs about 1 GB for."""
+    not given, 2048 (about 1 GB), and 1024 for MAXIM (about 4 GB), whose results tiles change: the
+    network looks at the whole picture, and small tiles cost it decibels."""
+    journal: Annotated[Path | None, tyro.conf.arg(metavar="FILE.jsonl", help_behavior_hint="")] = (
+        None
+    )
+    """A line of JSON a picture, added as it is done. Pictures that have one, by the same network
+    with the same tile, are left out: a run that was cut off goes on."""
     suffix: Literal["png", "jpg", "tif", "webp"] = "png"
     """Format of the results."""
 
@@ -78,6 +85,8 @@ class _Run:
 
     def __init__(self, command: Restore):
         self.command = command
+        settings = {"model": command.model, "tile": command.tile}
+        self.journal = command.journal and Journal(command.journal, settings)
         self.started = time.perf_counter()
         self.done: list[dict[str, Any]] = []
         self.errors: list[PictureError] = []
@@ -94,6 +103,9 @@ class _Run:
         )
         for error in errors:
             self.fail(error)
+        if self.journal is not None:
+            done = self.journal.entries()
+            jobs = [job for job in jobs if str(job.source) not in done]
         models = self._load_models() if jobs else ()
         with _output.progress_bar(len(jobs)) as bar:
             for number, job in enumerate(jobs):
@@ -154,6 +166,8 @@ class _Run:
             "notes": [*photo.notes, *notes],
         }
         self.done.append(entry)
+        if self.journal is not None:
+            self.journal.add({**entry, "peak_memory_mib": _peak_memory_mib()})
         line = f"{job.target}  {width}x{height}  {entry['seconds']:.2f} s"
         bar.write("; ".join([line, *entry["notes"]]), file=self._people())
 

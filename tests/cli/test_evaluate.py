@@ -73,7 +73,7 @@ def test_networks_are_compared(folders, capsys, tmp_path):
     assert (restored["parameters"], given["seconds"]) == (0, None)
     assert min(restored["flops"], restored["seconds"]) > 0
     kept = sorted(path.name for path in (tmp_path / "kept" / "dark-channel").iterdir())
-    assert kept == ["a_1.png", "a_2.png", "b.png"]
+    assert kept == ["a_1.png", "a_2.png", "b.png", "journal.jsonl"]
 
 
 def test_a_comparison_is_a_table():

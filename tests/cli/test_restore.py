@@ -106,6 +106,23 @@ def test_json_to_a_file(run, photos, tmp_path):
     assert len(json.loads((tmp_path / "report.json").read_text())["pictures"]) == 2
 
 
+def test_a_run_that_was_cut_off_goes_on(run, photos, tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    options = [photos, "--journal", journal]
+    assert run(*options)[0] == 0
+    (tmp_path / "out" / "b.png").unlink()
+    with open(journal, "a") as file:
+        file.write('{"settings"')  # torn by an interruption
+    said = [run(*options)[1].split()[:1] for _ in range(2)]
+    assert said == [[str(tmp_path / "out" / "b.png")], []]
+    # With another tile the results are others.
+    assert len(run(*options, "--tile", 512)[1].splitlines()) == 2
+    lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
+    names = [Path(line["input"]).name for line in lines]
+    assert names == ["a.png", "b.jpg", "b.jpg", "a.png", "b.jpg"]
+    assert all(line["seconds"] > 0 for line in lines)
+
+
 def test_json_never_replaces_a_picture(run, photos, tmp_path):
     before = (photos / "a.png").read_bytes()
     status, out, _ = run("--json", photos / "a.png")

@@ -17,10 +17,11 @@ class Maxim(nnx.Module):
     the same shape, float32, not clipped.
 
     Sizes are made multiples of `config.multiple` by reflection on all sides, as the paper's
-    evaluation does. A large picture can be restored in tiles, each as a picture of its own: unlike
-    those of `RainHaze` they are only close to the whole picture's result, since the grid spans what
-    it is given. `halo` pixels at the edge of a tile, which see little of what is beside them, are
-    best left out. Tiles of `tile` pixels a side need about 1 GB in float32.
+    evaluation does. A large picture can be restored in tiles, each as a picture of its own. Unlike
+    those of `RainHaze` they do not give the whole picture's result, since the grid spans what it is
+    given: small tiles cost decibels. `mapjax.restore` therefore takes pictures of up to `tile**2`
+    pixels whole, about 4 GB in float32, and leaves out `halo` pixels at the inner edges of
+    larger ones' tiles, which see little of what is beside them.
 
     >>> config = MaximConfig(features=4, stages=1, windows=(2, 2), groups=1, bottlenecks=1)
     >>> model = Maxim(config, rngs=nnx.Rngs(0))
@@ -32,7 +33,7 @@ class Maxim(nnx.Module):
 
     multiple = 1
     halo = 64
-    tile = 512
+    tile = 1024
 
     def __init__(self, config: MaximConfig, *, rngs: nnx.Rngs):
         self.config = config
