@@ -7,8 +7,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from mapjax._files import replacing
 from mapjax.models.files import cached_weights, save, with_parameters
 from mapjax.models.maxim import Maxim
+from mapjax.models.zoo.card import card
 from mapjax.models.zoo.maxim import to_ours
 from mapjax.models.zoo.published import PUBLISHED, Published
 from mapjax.models.zoo.tfjs import read_parameters
@@ -23,7 +25,7 @@ def install(name: str, *, archive: Path | None = None) -> Path:
 
     The archive is fetched from the npm registry by `npm pack`, unless it is given. Its digest must
     be the one that is known, and the parameters in it those of the network, each once. The file
-    appears when it is whole; the archive that was fetched is not kept.
+    appears when it is whole, and a card beside it; the archive that was fetched is not kept.
 
     Args:
       name: one of `PUBLISHED`.
@@ -52,6 +54,8 @@ def install(name: str, *, archive: Path | None = None) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     origin = f"{published.package}@{published.version}"
     save(model, target, metadata={"origin": origin, "licence": published.licence})
+    with replacing(target.with_suffix(".md")) as file:
+        file.write(card(name, published, target).encode())
     return target
 
 

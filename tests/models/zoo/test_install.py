@@ -44,12 +44,16 @@ def parameters(model, monkeypatch):
 
 
 def _cached(tmp_path):
-    return [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    return sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
 
 
 def test_weights_are_converted_once_and_found_by_their_name(published, model, parameters, tmp_path):
     path = install("tiny", archive=published)
-    assert _cached(tmp_path) == [path.name] == ["tiny.safetensors"]
+    assert _cached(tmp_path) == ["tiny.md", path.name] == ["tiny.md", "tiny.safetensors"]
+    card = path.with_suffix(".md").read_text()
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (published, path)]
+    said = ["# tiny\n", "@upscalerjs/maxim-deraining@0.1.0", "Rain13k", "38.06", "MIT", *digests]
+    assert [words for words in said if words not in card] == []
     assert load("tiny").config == TINY
     chex.assert_trees_all_equal(nnx.state(load("tiny")), nnx.state(model))
 
