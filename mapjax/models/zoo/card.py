@@ -22,9 +22,9 @@ def card(name: str, published: Published, weights: Path) -> str:
         ", on whole sets and whole pictures, outputs rounded to 8 bits, by "
         f"`mapjax evaluate --input INPUT --target TARGET --model {name} --tile 0`. "
         f"A picture of 620x460 takes {published.seconds:g} s on one core of an AMD EPYC.",
-        f"**Source.** `{published.package}@{published.version}` in the npm registry, SHA-256 of the "
-        f"archive `{published.sha256}`; converted by mapjax {__version__}, SHA-256 of "
-        f"`{weights.name}` `{digest}`.",
+        f"**Source.** `{published.package}@{published.version}` in the npm registry, SHA-256 "
+        f"`{published.sha256}`; converted by mapjax {__version__} to `{weights.name}`, SHA-256 "
+        f"`{digest}`.",
         f"**Licence.** {published.licence}.",
     ]
     filled = [textwrap.fill(text, 100, break_on_hyphens=False) for text in paragraphs]

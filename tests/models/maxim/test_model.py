@@ -11,6 +11,7 @@ from flax import nnx
 from mapjax.models import Maxim, MaximConfig
 from mapjax.models.files import abstract
 from mapjax.op.cost import sub_jaxprs
+from mapjax.restore import export_restore, restore
 
 TINY = MaximConfig(features=4, stages=2, windows=(2, 2), groups=1, bottlenecks=1, reduction=2)
 
@@ -81,6 +82,15 @@ def test_what_is_asked_for_in_half_precision_with_less_memory():
 def test_sizes_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match=r"multiples of 8, got \(16, 30\)"):
         Maxim.outputs(Still(), jnp.zeros((1, 16, 30, 3)))
+
+
+def test_a_program_without_python(drawn):
+    config = dataclasses.replace(TINY, stages=1, windows=(2,))
+    model = drawn(Maxim, config)
+    picture = np.random.default_rng(0).integers(0, 256, (13, 10, 3), np.uint8)
+    program = export_restore(model, height=13, width=10).serialize()
+    restored = jax.export.deserialize(program).call(picture)
+    np.testing.assert_array_equal(restored, restore(picture, model=model))
 
 
 @pytest.mark.breadth
