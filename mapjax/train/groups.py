@@ -112,7 +112,7 @@ class LossSettings:
     log_mse: float = 0.0
     """Weight of the logarithm of the squared error of each picture (PSNR as a loss)."""
     transmission: float = 0.2
-    """Weight of the absolute error of the predicted transmission; not of pairs."""
+    """Weight of the absolute error of the logarithm of the predicted transmission; not of pairs."""
     airlight: float = 0.2
     """Weight of the absolute error of the predicted airlight; not of pairs."""
 

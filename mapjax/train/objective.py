@@ -56,20 +56,25 @@ def physics_loss(
 ) -> Float[Array, ""]:
     """The weighted errors of the transmission and of the airlight against what was rendered.
 
+    Of the transmission it is the error of its logarithm, `|log t - log truth|`: a scene behind haze
+    comes out wrong by the ratio `truth / t`, so that an error of 0.1 is small where the air is
+    clear, and all there is where the haze is dense.
+
     Rendered pictures come with both. Telling the network spares it from finding out through the
     restored picture, where the gradient vanishes as the veil gets thin or dense. The airlight
     counts as far as there is a veil to see it by. Of pairs from a camera neither is known, and
     their errors count as zero.
     """
-    t = jax.nn.sigmoid(predicted.transmission_logit)
-    (height, width), (rows, columns) = rendered.clean.shape[1:3], t.shape[1:]
+    log_t = jax.nn.log_sigmoid(predicted.transmission_logit)
+    (height, width), (rows, columns) = rendered.clean.shape[1:3], log_t.shape[1:]
     stride = predicted.residual.shape[1] // rows
     beyond = ((0, 0), (0, rows * stride - height), (0, columns * stride - width))
     truth = jnp.pad(rendered.transmission[..., 0], beyond, mode="edge")
     truth = truth.reshape(-1, rows, stride, columns, stride).mean((2, 4))
     veil = 1 - truth.mean((1, 2))
     of_airlight = veil[:, None] * jnp.abs(predicted.airlight - rendered.airlight)
-    of_transmission = jnp.abs(t - truth)
+    # Opaque haze has no finite logarithm; a thousandth is below what a stored picture can tell.
+    of_transmission = jnp.abs(log_t - jnp.log(jnp.maximum(truth, 1e-3)))
     if paired is not None:
         of_airlight = jnp.where(paired[:, None], 0, of_airlight)
         of_transmission = jnp.where(paired[:, None, None], 0, of_transmission)

@@ -46,7 +46,7 @@ def test_weather_that_is_right_costs_nothing(weather, settings):
 def test_weather_that_is_wrong_costs_its_error(weather, settings):
     predicted, rendered = weather
     chosen = settings(transmission=2.0, airlight=3.0)
-    thinner = rendered._replace(transmission=rendered.transmission - 0.1)
+    thinner = rendered._replace(transmission=rendered.transmission * np.exp(-0.1))
     assert physics_loss(predicted, thinner, chosen) == pytest.approx(0.2, rel=1e-4)
     darker = rendered._replace(airlight=rendered.airlight - 0.1)
     veil = 1 - rendered.transmission.mean((1, 2, 3))
@@ -62,6 +62,15 @@ def test_picture_may_end_within_a_cell(weather, settings):
         rendered.airlight,
     )
     assert physics_loss(predicted, cut, settings()) == pytest.approx(0, abs=1e-6)
+
+
+def test_opaque_haze_has_a_finite_error(weather, settings):
+    predicted, rendered = weather
+    opaque = rendered._replace(transmission=jnp.zeros_like(rendered.transmission))
+    log_t = jax.nn.log_sigmoid(predicted.transmission_logit).mean()
+    expected = float(log_t - jnp.log(1e-3))
+    chosen = settings(transmission=1.0, airlight=0.0)
+    assert physics_loss(predicted, opaque, chosen) == pytest.approx(expected, rel=1e-4)
 
 
 def test_airlight_of_a_picture_without_haze_counts_for_nothing(weather, settings):
