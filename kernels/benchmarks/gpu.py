@@ -1,11 +1,12 @@
-"""The Triton kernels of `derain_dehaze` on the GPU at hand: right first, then how fast.
+"""The kernels of `derain_dehaze` on the GPU at hand: right first, then how fast.
 
     python kernels/benchmarks/gpu.py [--json gpu.json]     on a GPU
-    python kernels/benchmarks/gpu.py --smoke               anywhere: tiny, the kernels interpreted
+    python kernels/benchmarks/gpu.py --smoke               anywhere: tiny, Triton's interpreted
 
 In this order: the bandwidth of a large copy; the kernels against a reference in float64, at odd
 sizes; times of the forward pass alone and with the gradient, 36 taps, for every form of the
-operation and a few tiles of the kernels. `fraction` is the part of the copy's bandwidth at which
+operation and a few tiles of the Triton kernels. The kernel through Mosaic GPU has a forward pass
+alone, and the plain rule for its gradient. `fraction` is the part of the copy's bandwidth at which
 the fewest bytes there are, each array once, would take the measured time. A form that fails is
 reported and left.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import statistics
 import time
@@ -26,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mapjax.ops import derain_dehaze
-from mapjax_kernels.derain_dehaze import triton
+from mapjax_kernels.derain_dehaze import mosaic_gpu, triton
 
 WINDOW = range(-3, 3)
 OFFSETS = tuple((dy, dx) for dy in WINDOW for dx in WINDOW)
@@ -39,6 +41,7 @@ TILES = (
     {"threads": 256},
     {"rows": 8},
 )
+RESULTS = ("value", "image", "filter_logits", "luma_slope", "transmission_logit", "airlight")
 Row = dict[str, Any]
 
 
@@ -107,31 +110,44 @@ def kernel(stride: int, interpret: bool, tile: dict) -> tuple[Callable, Callable
     return functools.partial(triton.forward, **options), value_and_gradient
 
 
+def named(name: str, stride: int) -> Callable:
+    """The operation, computed in one way."""
+    form = derain_dehaze.with_kernel(name)
+    return functools.partial(form, offsets=OFFSETS, stride=stride, t_min=T_MIN)
+
+
+def through_mosaic_gpu(arrays: list, stride: int, interpret: bool) -> bool:
+    """Whether the kernel takes these arrays here; interpreted it takes minutes."""
+    options: Any = dict(offsets=OFFSETS, stride=stride, t_min=T_MIN)
+    return not interpret and mosaic_gpu.fits(*arrays, **options) is None
+
+
 def errors(sizes: list, strides: list[int], interpret: bool) -> Iterator[Row]:
     """The largest error of value and cotangents, over the largest entry, against float64."""
-    names = ("value", "image", "filter_logits", "luma_slope", "transmission_logit", "airlight")
-    for size in sizes:
-        for stride in strides:
-            for dtype in (jnp.float32, jnp.bfloat16):
-                row: Row = dict(size=size, stride=stride, dtype=jnp.dtype(dtype).name)
-                try:
-                    seed = int.from_bytes(np.random.default_rng().bytes(4), "little")
-                    arrays = arguments(size, stride, dtype, seed)
-                    upstream = np.random.default_rng(seed + 1).standard_normal(arrays[0].shape)
-                    upstream = upstream.astype(arrays[0].dtype)
-                    value, cotangents = jax.jit(kernel(stride, interpret, {})[1])(upstream, *arrays)
-                    exact = float64_reference(stride, upstream, arrays)
-                    found = [np.asarray(a, np.float64) for a in (value, *cotangents)]
-                    row["seed"] = seed
-                    row["errors"] = {
-                        name: float(np.abs(a - b).max() / np.abs(b).max())
-                        for name, a, b in zip(names, found, exact, strict=True)
-                    }
-                    bound = 2e-5 + (dtype == jnp.bfloat16) * float(jnp.finfo(dtype).eps)
-                    row["right"] = max(row["errors"].values()) <= bound
-                except Exception as error:
-                    row |= dict(right=False, error=f"{type(error).__name__}: {error}"[:500])
-                yield row
+    for size, stride, dtype in itertools.product(sizes, strides, (jnp.float32, jnp.bfloat16)):
+        seed = int.from_bytes(np.random.default_rng().bytes(4), "little")
+        arrays = arguments(size, stride, dtype, seed)
+        upstream = np.random.default_rng(seed + 1).standard_normal(arrays[0].shape)
+        upstream = upstream.astype(arrays[0].dtype)
+        exact = float64_reference(stride, upstream, arrays)
+        kernels = {"triton": kernel(stride, interpret, {})[1]}
+        if through_mosaic_gpu(arrays, stride, interpret):
+            kernels["mosaic_gpu"] = both(named("mosaic_gpu", stride))
+        for form, compute in kernels.items():
+            row: Row = dict(form=form, size=size, stride=stride, dtype=jnp.dtype(dtype).name)
+            try:
+                value, cotangents = jax.jit(compute)(upstream, *arrays)
+                found = [np.asarray(a, np.float64) for a in (value, *cotangents)]
+                row["seed"] = seed
+                row["errors"] = {
+                    name: float(np.abs(a - b).max() / np.abs(b).max())
+                    for name, a, b in zip(RESULTS, found, exact, strict=True)
+                }
+                bound = 2e-5 + (dtype == jnp.bfloat16) * float(jnp.finfo(dtype).eps)
+                row["right"] = max(row["errors"].values()) <= bound
+            except Exception as error:
+                row |= dict(right=False, error=f"{type(error).__name__}: {error}"[:500])
+            yield row
 
 
 def float64_reference(stride: int, upstream: np.ndarray, arrays: list) -> list[np.ndarray]:
@@ -187,14 +203,13 @@ def shifted(*arrays: jax.Array, stride: int) -> jax.Array:
     return result.astype(arrays[0].dtype)
 
 
-def forms(stride: int, interpret: bool) -> Iterator[tuple[str, Callable, Callable]]:
+def forms(arrays: list, stride: int, interpret: bool) -> Iterator[tuple[str, Callable, Callable]]:
     for tile in TILES[: 1 if interpret else None]:
         label = ", ".join(f"{name} {value}" for name, value in tile.items())
         yield f"triton {label}".strip(), *kernel(stride, interpret, tile)
-    for name in ("xla", "reference"):
-        form = functools.partial(
-            derain_dehaze.with_kernel(name), offsets=OFFSETS, stride=stride, t_min=T_MIN
-        )
+    names = ["mosaic_gpu"] * through_mosaic_gpu(arrays, stride, interpret)
+    for name in (*names, "xla", "reference"):
+        form = named(name, stride)
         label = "autodiff of the reference" if name == "reference" else name
         yield label, form, both(form)
     form = functools.partial(shifted, stride=stride)
@@ -206,7 +221,7 @@ def times(size: tuple[int, int], strides: list[int], repeats: int, interpret: bo
     for stride in strides:
         arrays = arguments(size, stride, jnp.bfloat16)
         on_device = jax.device_put(arrays)
-        for name, forward, gradient in forms(stride, interpret):
+        for name, forward, gradient in forms(arrays, stride, interpret):
             row: Row = dict(form=name, stride=stride)
             try:
                 for label, form, given in (
@@ -310,7 +325,8 @@ def show(row: Row) -> None:
     if "errors" in row or "right" in row:
         worst = max(row.get("errors", {"none": float("nan")}).values())
         verdict = "right" if row["right"] else "WRONG"
-        print(f"{verdict:6} {row['size']!s:14} stride {row['stride']} {row['dtype']:9} {worst:.1e}")
+        where = f"{row['form']:10} {row['size']!s:14}"
+        print(f"{verdict:6} {where} stride {row['stride']} {row['dtype']:9} {worst:.1e}")
     elif "error" not in row:
         print(
             f"{row['form']:28} stride {row['stride']}"

@@ -48,6 +48,8 @@ def _times(equation: JaxprEqn) -> int:
     if equation.primitive.name == "pallas_call":
         grid = equation.params["grid_mapping"].grid
         return math.prod(size for size in grid if isinstance(size, int))
+    if equation.primitive.name == "mpmd_map":  # a Pallas kernel of `plgpu.kernel`
+        return math.prod(size for mesh in equation.params["meshes"] for size in mesh.grid)
     if equation.primitive.name == "shard_map":
         return equation.params["mesh"].size
     return 1

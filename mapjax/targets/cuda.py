@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +57,13 @@ def environment(folder: Path, inherited: dict[str, str]) -> dict[str, str]:
     path = [str(Path(ptxas).parent)] if ptxas else []
     return {
         "XLA_FLAGS": " ".join([inherited.get("XLA_FLAGS", ""), *flags]).strip(),
+        "MOSAIC_GPU_DUMP_TO": str(folder),
         "PATH": os.pathsep.join([*path, inherited.get("PATH", "")]),
     }
 
 
 def read_binaries(target: CudaTarget, folder: Path) -> dict[str, Binary]:
-    """The machine code of each kernel, by the name of its instruction in the program."""
+    """The machine code of each kernel, by its instruction in the program or its name in Pallas."""
     names: dict[int, str] = {}
     for path in folder.glob("*.thunk_metadata.txt"):
         for text in path.read_text().split("thunk_metadata {"):
@@ -72,9 +74,9 @@ def read_binaries(target: CudaTarget, folder: Path) -> dict[str, Binary]:
     assembled: dict[str, dict[str, int]] = {}
     for path in sorted(folder.glob("*.ptx")):
         text = path.read_text()
-        if ".entry" in text:
+        if ".entry" in text and not path.with_suffix(".ptxas").exists():
             assembled |= parse_ptxas(_assemble(target, path))
-    binaries = {}
+    binaries = dict(_of_mosaic(folder))
     launch = re.compile(
         r"^\s*(\d+): k\w+ .*?\] (\S+) grid: \[([\d, ]+)\] threads: \[([\d, ]+)\]\s+"
         r"shared_memory: (\d+)",
@@ -94,6 +96,18 @@ def read_binaries(target: CudaTarget, folder: Path) -> dict[str, Binary]:
                 block=_sizes(block),
             )
     return binaries
+
+
+def _of_mosaic(folder: Path) -> Iterator[tuple[str, Binary]]:
+    """What Mosaic has assembled, by the name of the Pallas kernel; it does not tell the grid."""
+    for path in folder.glob("*.ptxas"):
+        (facts,) = parse_ptxas(path.read_text()).values()
+        resources = path.with_suffix(".resources.txt").read_text()
+        shared = re.search(r"smem_scratch_bytes=(\d+)", resources)
+        threads = re.search(r"\.(?:req|max)ntid (\d+)", path.with_suffix(".ptx").read_text())
+        facts["shared"] += int(shared[1]) if shared else 0
+        block = (int(threads[1]) if threads else 0,)
+        yield path.stem.rpartition("_")[0], Binary(**facts, grid=(), block=block)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """A kernel of a compiled program: what it does, what it takes at least, and what binds it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from mapjax.targets.bundles import FILL, SPILL, Schedule
@@ -158,8 +158,14 @@ def kernels(
             schedule=schedules.get(instruction.name),
             estimated_cycles=instruction.estimated_cycles,
             vmem=instruction.vmem,
-            binary=binaries.get(instruction.name),
+            binary=binaries.get(instruction.name) or _of_mosaic(binaries, cost),
         )
+
+
+def _of_mosaic(binaries: Mapping[str, Binary], cost: PallasCost | None) -> Binary | None:
+    """Mosaic compiles a kernel by its name in Pallas, and its grid is that of Pallas."""
+    found = binaries.get(cost.name) if cost else None
+    return replace(found, grid=cost.grid) if cost and found else None
 
 
 def _launches(

@@ -17,6 +17,7 @@ from mapjax.targets.windows import window_bytes
 
 # Calls whose meaning JAX does not promise to keep for other versions; here none is between.
 _CALLS = ("__gpu$xla.gpu.triton", "triton_kernel_call", "mosaic_gpu", "mosaic_gpu_v2")
+_KERNELS = ("pallas_call", "mpmd_map")
 _MATRIX = ("dot_general", "conv_general_dilated")
 
 
@@ -25,6 +26,7 @@ class PallasCost:
     """The arithmetic and the traffic of a Pallas kernel: the compiler sees only a call.
 
     `windows` are the bytes that its pipeline moves, by operand, outputs last; see `window_bytes`.
+    `grid` are its programs.
     """
 
     name: str
@@ -32,6 +34,7 @@ class PallasCost:
     matrix_flops: int
     vector_flops: int
     windows: tuple[int | None, ...]
+    grid: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,23 +150,29 @@ def _on(target: Target, mesh: AbstractMesh | None) -> Iterator[None]:
 
 def _pallas_costs(jaxpr: Any, platform: str) -> Iterator[PallasCost]:
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "pallas_call":
-            matrix = _matrix_flops(equation, platform)
-            vector = equation_flops(equation, platform) - matrix
-            name, source = _name_and_source(equation.params)
-            windows = window_bytes(equation.params["grid_mapping"])
-            yield PallasCost(name, source, matrix, vector, windows)
-        else:
+        if equation.primitive.name not in _KERNELS:
             for inner, _ in sub_jaxprs(equation, platform):
                 yield from _pallas_costs(inner, platform)
+            continue
+        parameters = equation.params
+        if "grid_mapping" in parameters:
+            body, grid = parameters["jaxpr"], parameters["grid_mapping"].grid
+            windows = window_bytes(parameters["grid_mapping"])
+        else:  # of `plgpu.kernel`, which says in its program what it moves
+            (body, *_), (mesh, *_), windows = parameters["jaxprs"], parameters["meshes"], ()
+            grid = mesh.grid
+        matrix = _matrix_flops(equation, platform)
+        vector = equation_flops(equation, platform) - matrix
+        name, source = _name_and_source(parameters["name"], body)
+        yield PallasCost(name, source, matrix, vector, windows, tuple(grid))
 
 
-def _name_and_source(parameters: dict[str, Any]) -> tuple[str, str]:
+def _name_and_source(given: str | None, jaxpr: Any) -> tuple[str, str]:
     """The name that was given to a kernel, or that of its function; and where this stands."""
-    described = getattr(parameters["jaxpr"], "debug_info", None)
+    described = getattr(jaxpr, "debug_info", None)
     text = str(getattr(described, "func_src_info", None) or "kernel")  # `blur at /my_ops.py:12`
     function, _, source = text.partition(" at ")
-    return parameters.get("name") or function, source
+    return given or function, source
 
 
 def _matrix_flops(equation: Any, platform: str) -> int:

@@ -1,5 +1,5 @@
 from mapjax.targets import TARGETS, Binary
-from mapjax.targets.cuda import parse_ptxas
+from mapjax.targets.cuda import parse_ptxas, read_binaries
 from mapjax.targets.kernel import occupancy
 
 PTXAS = """\
@@ -48,3 +48,14 @@ def test_occupancy_is_bounded_by_threads_registers_or_shared_memory():
     assert occupancy(binary(block=(32, 1, 1)), a100) == 32 * 32 / 2048
     # Turing leaves the system's share out.
     assert occupancy(binary(shared=32 * 1024), TARGETS["cuda:t4"]) == 2 * 128 / 1024
+
+
+def test_what_mosaic_gpu_says(tmp_path):
+    found = "ptxas info : Compiling entry function 'blur_mosaic_gpu_kernel' for 'sm_90a'\n"
+    found += "8 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads\n"
+    found += "ptxas info : Used 255 registers, used 2 barriers, 1 bytes smem\n"
+    (tmp_path / "blur_0.ptxas").write_text(found)
+    (tmp_path / "blur_0.ptx").write_text(".entry blur_mosaic_gpu_kernel()\n.maxntid 128, 1, 1\n")
+    (tmp_path / "blur_0.resources.txt").write_text("Resources(smem_scratch_bytes=4096, x=1)")
+    h100 = TARGETS["cuda:h100"]
+    assert read_binaries(h100, tmp_path) == {"blur": Binary(255, 8, 12, 4097, (), (128,))}

@@ -53,7 +53,7 @@ def restore(
 
 def _scratch(shape: Shape, dtype: Any) -> dict[str, Any]:
     rows = (shape.rows, COLUMNS // shape.unit, shape.unit * shape.channels)
-    scratch = {"finished": plgpu.SMEM((STAGES, *rows), dtype)}
+    scratch = {"finished": plgpu.SMEM(rows, dtype)}
     if dtype != jnp.float32:
         scratch["wide"] = plgpu.SMEM((*shape.window, shape.channels), jnp.float32)
     if shape.stride > 1:
@@ -98,16 +98,15 @@ def _derain_dehaze(
             for staged, name in ((logits, "filter"), (slope, "slope"), (veil, "veil")):
                 interpolate(shape, tile_row, first_gap, staged, lines[f"{name}_lines"])
             logits, slope, veil = (lines[f"{n}_lines"] for n in ("filter", "slope", "veil"))
-        # Where the tile before the last was written from.
-        plgpu.wait_smem_to_gmem(STAGES - 1, wait_read_only=True)
-        own = finished.at[jax.lax.rem(indices[0], STAGES)]
-        values_of = pixels(own, (shape.rows, COLUMNS))
+        # What is left there of the tile before is on its way by now.
+        plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+        values_of = pixels(finished, (shape.rows, COLUMNS))
 
         def finish(inner: bool) -> None:
             tile = Tile(shape, tile_row, strip, inner)
             values = restored(tile, image, logits, slope.at[0], veil.at[0], light, shape.t_min)
             for c, value in enumerate(values):
-                plgpu.store(values_of.at[:, :, c], value.astype(own.dtype))
+                plgpu.store(values_of.at[:, :, c], value.astype(finished.dtype))
 
         inner = shape.is_inner(tile_row, strip)
         pl.when(inner)(lambda: finish(True))
@@ -115,7 +114,7 @@ def _derain_dehaze(
         plgpu.commit_smem()
         rows = pl.ds(top(indices[0]), shape.rows)
         columns = pl.ds((strip * COLUMNS + across) // shape.unit, COLUMNS // shape.unit)
-        plgpu.copy_smem_to_gmem(own, target.at[picture, rows, columns])
+        plgpu.copy_smem_to_gmem(finished, target.at[picture, rows, columns])
 
     def top(step: Any) -> Any:
         return row(step) * shape.rows - shape.lead + down

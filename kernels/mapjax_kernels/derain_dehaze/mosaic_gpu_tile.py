@@ -157,8 +157,8 @@ class Shape:
             staged = 2 * (filter_ + 2 * self.staged(1, COLUMNS))
             lines = 2 * self.stride * (self.planes * self.gaps + 2 * COLUMNS)
         wide = picture if self.itemsize < 4 else 0
-        copied = picture + staged + pixels * self.channels
-        return STAGES * copied * self.itemsize + 4 * (wide + lines) + RESERVED
+        copied = STAGES * (picture + staged) + pixels * self.channels
+        return copied * self.itemsize + 4 * (wide + lines) + RESERVED
 
     def is_inner(self, row: Any, strip: Any) -> Any:
         """Whether a tile has all its taps in the picture."""
@@ -256,7 +256,8 @@ def interpolate(shape: Shape, row: Any, first: Any, staged: Any, lines: Any) -> 
     count = min(planes, PLANES)
     extent = (count, gaps)
     gap = first + _iota(extent, 1)
-    for i in (0, 1):
+
+    def line(i: Any, _: None) -> None:
         source = jnp.clip(row - 1 + i, 0, rows - 1) - start
         for plane in _starts(planes, count):
             chosen = pl.ds(plane, count)
@@ -272,6 +273,8 @@ def interpolate(shape: Shape, row: Any, first: Any, staged: Any, lines: Any) -> 
                     split = lines.reshape(planes, 2, gaps, shape.stride)
                     target = split.at[chosen, i, :, phase]
                 plgpu.store(target, left + difference * ((phase + 0.5) / shape.stride))
+
+    jax.lax.fori_loop(0, 2, line, None)
 
 
 def first_row(shape: Shape, row: Any) -> Any:
