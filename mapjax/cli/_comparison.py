@@ -112,7 +112,7 @@ def _restore(
     model: str, pictures: Path, folder: Path, tile: int | None
 ) -> Collection[dict[str, Any]]:
     """The lines of the journal, of this call and of those before."""
-    journal = Journal(folder / "journal.jsonl", {"model": model, "tile": tile})
+    journal = Journal.of(folder / "journal.jsonl", model=model, tile=tile)
     command = [sys.executable, "-m", "mapjax.cli", "restore", str(pictures)]
     options = ["--output", str(folder), "--model", model, "--journal", str(journal.path)]
     if tile is not None:

@@ -55,7 +55,7 @@ class Restore:
     journal: Annotated[Path | None, tyro.conf.arg(metavar="FILE.jsonl", help_behavior_hint="")] = (
         None
     )
-    """A line of JSON a picture, added as it is done. Pictures that have one, by the same network
+    """A line of JSON a picture, added as it is done. Pictures that have one, by the same weights
     with the same tile, are left out: a run that was cut off goes on."""
     suffix: Literal["png", "jpg", "tif", "webp"] = "png"
     """Format of the results."""
@@ -85,8 +85,7 @@ class _Run:
 
     def __init__(self, command: Restore):
         self.command = command
-        settings = {"model": command.model, "tile": command.tile}
-        self.journal = command.journal and Journal(command.journal, settings)
+        self.journal: Journal | None = None
         self.started = time.perf_counter()
         self.done: list[dict[str, Any]] = []
         self.errors: list[PictureError] = []
@@ -103,7 +102,8 @@ class _Run:
         )
         for error in errors:
             self.fail(error)
-        if self.journal is not None:
+        if jobs and command.journal is not None:
+            self.journal = self._find_journal(command.journal)
             done = self.journal.entries()
             jobs = [job for job in jobs if str(job.source) not in done]
         models = self._load_models() if jobs else ()
@@ -112,6 +112,12 @@ class _Run:
                 bar.set_description_str(f"{number + 1} of {len(jobs)}: {job.source.name}")
                 self._try_one(job, models, bar)
                 bar.update(number + 1 - bar.n)
+
+    def _find_journal(self, path: Path) -> Journal:
+        try:
+            return Journal.of(path, model=self.command.model, tile=self.command.tile)
+        except OSError as error:
+            raise PictureError(self.command.model, f"cannot be loaded: {error}") from error
 
     def _load_models(self):
         # Imported here: a mistake on the command line is told at once, without waiting for JAX.

@@ -12,12 +12,21 @@ from mapjax.restore.errors import PictureError, reason_of
 class Journal:
     """A file of JSON lines, one for each picture that was restored.
 
-    `settings`: what the results depend on, such as the network; lines of other settings are none of
-    this journal's.
+    `settings`: what the results depend on; lines of other settings are none of this journal's.
     """
 
     path: Path
     settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, path: Path, *, model: str, tile: int | None) -> "Journal":
+        """The journal of a network or chain, as its weights are at present.
+
+        **Raises:** `FileNotFoundError`, where there is no such model.
+        """
+        from mapjax.restore.networks import versions
+
+        return cls(path, {"model": model, "versions": versions(model), "tile": tile})
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """What was done with each input, by its path; where the output is gone, nothing was.

@@ -53,9 +53,24 @@ def load_models(source: str | os.PathLike[str] | None = None) -> tuple[Restorati
     >>> [type(model).__name__ for model in load_models("dark-channel+rainhaze-s")]
     ['DarkChannel', 'RainHaze']
     """
-    if source is None or Path(source).is_file():  # a file may have the sign in its name
-        return (load_model(source),)
-    return tuple(load_model(name) for name in os.fspath(source).split("+"))
+    return tuple(load_model(name) for name in _chain(source))
+
+
+def versions(source: str | os.PathLike[str] | None = None) -> list[int]:
+    """When the files of weights of a chain were written, nanoseconds; `dark-channel` has none.
+
+    **Raises:** `FileNotFoundError`, where there is no such model.
+    """
+    from mapjax.models.files import find_weights
+
+    names = [name for name in _chain(source) if name != DARK_CHANNEL]
+    return [find_weights(name).stat().st_mtime_ns for name in names]
+
+
+def _chain(source):
+    source = DEFAULT_MODEL if source is None else os.fspath(source)
+    # A file may have the sign in its name.
+    return [source] if Path(source).is_file() else source.split("+")
 
 
 @functools.lru_cache(maxsize=4)

@@ -106,7 +106,7 @@ def test_json_to_a_file(run, photos, tmp_path):
     assert len(json.loads((tmp_path / "report.json").read_text())["pictures"]) == 2
 
 
-def test_a_run_that_was_cut_off_goes_on(run, photos, tmp_path):
+def test_a_run_that_was_cut_off_goes_on(run, photos, weights, tmp_path):
     journal = tmp_path / "journal.jsonl"
     options = [photos, "--journal", journal]
     assert run(*options)[0] == 0
@@ -115,11 +115,13 @@ def test_a_run_that_was_cut_off_goes_on(run, photos, tmp_path):
         file.write('{"settings"')  # torn by an interruption
     said = [run(*options)[1].split()[:1] for _ in range(2)]
     assert said == [[str(tmp_path / "out" / "b.png")], []]
-    # With another tile the results are others.
+    # With another tile, or other weights, the results are others.
     assert len(run(*options, "--tile", 512)[1].splitlines()) == 2
+    os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
+    assert len(run(*options)[1].splitlines()) == 2
     lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
     names = [Path(line["input"]).name for line in lines]
-    assert names == ["a.png", "b.jpg", "b.jpg", "a.png", "b.jpg"]
+    assert names == ["a.png", "b.jpg", "b.jpg", *2 * ["a.png", "b.jpg"]]
     assert all(line["seconds"] > 0 for line in lines)
 
 
