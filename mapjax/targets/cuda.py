@@ -99,15 +99,21 @@ def read_binaries(target: CudaTarget, folder: Path) -> dict[str, Binary]:
 
 
 def _of_mosaic(folder: Path) -> Iterator[tuple[str, Binary]]:
-    """What Mosaic has assembled, by the name of the Pallas kernel; it does not tell the grid."""
+    """What Mosaic has assembled, by the name of the Pallas kernel."""
+    launch = re.compile(
+        r"gpu\.launch .* in \(([^)]*)\) threads\([^)]*\) in \(([^)]*)\) "
+        r"dynamic_shared_memory_size %c(\d+)"
+    )
     for path in folder.glob("*.ptxas"):
         (facts,) = parse_ptxas(path.read_text()).values()
-        resources = path.with_suffix(".resources.txt").read_text()
-        shared = re.search(r"smem_scratch_bytes=(\d+)", resources)
-        threads = re.search(r"\.(?:req|max)ntid (\d+)", path.with_suffix(".ptx").read_text())
-        facts["shared"] += int(shared[1]) if shared else 0
-        block = (int(threads[1]) if threads else 0,)
-        yield path.stem.rpartition("_")[0], Binary(**facts, grid=(), block=block)
+        found = launch.search(path.with_suffix(".mlir-passes.log").read_text())
+        if found is None:
+            continue
+        grid, block = (
+            tuple(map(int, re.findall(r"= %c(\d+)", part))) for part in found.groups()[:2]
+        )
+        facts["shared"] += int(found[3])
+        yield path.stem.rpartition("_")[0], Binary(**facts, grid=grid, block=block)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

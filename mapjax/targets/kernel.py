@@ -1,7 +1,7 @@
 """A kernel of a compiled program: what it does, what it takes at least, and what binds it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from mapjax.targets.bundles import FILL, SPILL, Schedule
@@ -141,7 +141,8 @@ def kernels(
 
     Args:
       pallas: what the jaxpr told about the Pallas kernels.
-      schedules, binaries: what the compiler dumped, by the name of the instruction.
+      schedules, binaries: what the compiler dumped, by the name of the instruction; of Mosaic GPU,
+        by that of the Pallas kernel.
     """
     schedules = _of_all_calls(program, schedules)
     for launch, cost in _launches(program, pallas):
@@ -158,14 +159,8 @@ def kernels(
             schedule=schedules.get(instruction.name),
             estimated_cycles=instruction.estimated_cycles,
             vmem=instruction.vmem,
-            binary=binaries.get(instruction.name) or _of_mosaic(binaries, cost),
+            binary=binaries.get(instruction.name) or (binaries.get(cost.name) if cost else None),
         )
-
-
-def _of_mosaic(binaries: Mapping[str, Binary], cost: PallasCost | None) -> Binary | None:
-    """Mosaic compiles a kernel by its name in Pallas, and its grid is that of Pallas."""
-    found = binaries.get(cost.name) if cost else None
-    return replace(found, grid=cost.grid) if cost and found else None
 
 
 def _launches(

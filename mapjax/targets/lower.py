@@ -26,7 +26,6 @@ class PallasCost:
     """The arithmetic and the traffic of a Pallas kernel: the compiler sees only a call.
 
     `windows` are the bytes that its pipeline moves, by operand, outputs last; see `window_bytes`.
-    `grid` are its programs.
     """
 
     name: str
@@ -34,7 +33,6 @@ class PallasCost:
     matrix_flops: int
     vector_flops: int
     windows: tuple[int | None, ...]
-    grid: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,15 +154,13 @@ def _pallas_costs(jaxpr: Any, platform: str) -> Iterator[PallasCost]:
             continue
         parameters = equation.params
         if "grid_mapping" in parameters:
-            body, grid = parameters["jaxpr"], parameters["grid_mapping"].grid
-            windows = window_bytes(parameters["grid_mapping"])
+            body, windows = parameters["jaxpr"], window_bytes(parameters["grid_mapping"])
         else:  # of `plgpu.kernel`, which says in its program what it moves
-            (body, *_), (mesh, *_), windows = parameters["jaxprs"], parameters["meshes"], ()
-            grid = mesh.grid
+            (body, *_), windows = parameters["jaxprs"], ()
         matrix = _matrix_flops(equation, platform)
         vector = equation_flops(equation, platform) - matrix
         name, source = _name_and_source(parameters["name"], body)
-        yield PallasCost(name, source, matrix, vector, windows, tuple(grid))
+        yield PallasCost(name, source, matrix, vector, windows)
 
 
 def _name_and_source(given: str | None, jaxpr: Any) -> tuple[str, str]:

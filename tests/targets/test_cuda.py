@@ -55,7 +55,11 @@ def test_what_mosaic_gpu_says(tmp_path):
     found += "8 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads\n"
     found += "ptxas info : Used 255 registers, used 2 barriers, 1 bytes smem\n"
     (tmp_path / "blur_0.ptxas").write_text(found)
-    (tmp_path / "blur_0.ptx").write_text(".entry blur_mosaic_gpu_kernel()\n.maxntid 128, 1, 1\n")
-    (tmp_path / "blur_0.resources.txt").write_text("Resources(smem_scratch_bytes=4096, x=1)")
-    h100 = TARGETS["cuda:h100"]
-    assert read_binaries(h100, tmp_path) == {"blur": Binary(255, 8, 12, 4097, (), (128,))}
+    (tmp_path / "blur_0.ptx").write_text(".entry blur_mosaic_gpu_kernel()\n")
+    (tmp_path / "blur_0.mlir-passes.log").write_text(
+        "gpu.launch async [%0] blocks(%a, %b, %c) in (%d = %c3, %e = %c4, %f = %c1) "
+        "threads(%g, %h, %i) in (%j = %c128, %k = %c1_4, %l = %c1_5) "
+        "dynamic_shared_memory_size %c4096_i32 {\n"
+    )
+    expected = Binary(255, 8, 12, 4097, grid=(3, 4, 1), block=(128, 1, 1))
+    assert read_binaries(TARGETS["cuda:h100"], tmp_path) == {"blur": expected}
