@@ -180,9 +180,9 @@ class Tile:
 
     def __init__(self, shape: Shape, row: Any, strip: Any, inner: bool) -> None:
         self.shape, self.inner = shape, inner
-        self.y, self.x = row * shape.rows - shape.lead, strip * COLUMNS
         down = _iota(self.extent, 0)
-        self.down, self.across = self.y + down, self.x + _iota(self.extent, 1)
+        self.down = row * shape.rows - shape.lead + down
+        self.across = strip * COLUMNS + _iota(self.extent, 1)
         self.share_down = (down.astype(jnp.float32) + 0.5) * (1 / shape.stride)
 
     @property
@@ -217,7 +217,7 @@ class Tile:
         return self.fma(self.share_down, spread(below - above), spread(above))
 
     def fma(self, a: Any, b: Any, c: Any) -> jax.Array:
-        return a * b + c
+        return a * b + c  # LLVM makes one instruction of it
 
     def exp2(self, x: jax.Array) -> jax.Array:
         return jnp.exp2(x)
@@ -237,11 +237,12 @@ def widen(shape: Shape, staged: Any, wide: Any) -> None:
     if shape.interpret:
         wide[...] = staged[...].astype(jnp.float32)
         return
-    size, length = wide.size, 4 * COLUMNS
+    size = wide.size
+    vector = 4 if size >= 4 * COLUMNS else 1
     staged, wide = staged.reshape(size), wide.reshape(size)
-    for start in _starts(size, length):
-        piece = pl.ds(start, length)
-        plgpu.store(wide.at[piece], _load(staged.at[piece], vector=4))
+    for start in _starts(size, vector * COLUMNS):
+        piece = pl.ds(start, vector * COLUMNS)
+        plgpu.store(wide.at[piece], _load(staged.at[piece], vector))
 
 
 def interpolate(shape: Shape, row: Any, first: Any, staged: Any, lines: Any) -> None:
