@@ -1,5 +1,7 @@
 """The bank of streak pictures: loading it and laying it over a scene."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +15,9 @@ from mapjax.data.streaks import WORDS, lay_streaks
 STILL = RenderSettings(bank_scale=(1.0, 1.0), bank_turn=0.0, bank_gain=(1.0, 1.0), bank_second=0.0)
 
 
-def draws(key):
-    return Draws(jax.random.bits(key, (WORDS,)))
+@partial(jax.jit, static_argnames=("size", "settings"))
+def lay(key, bank, *, size, settings):
+    return lay_streaks(Draws(jax.random.bits(key, (WORDS,))), bank, *size, settings)
 
 
 def save(folder, name, shape, value=100):
@@ -46,7 +49,7 @@ def test_load_errors_name_the_file(tmp_path):
 def test_an_unturned_picture_is_laid_as_it_is_but_for_a_fraction_of_a_pixel():
     # Brightness rises along the rows by one level a pixel, hence so does what is laid.
     ramp = jnp.broadcast_to(jnp.arange(100, dtype=jnp.uint8), (1, 50, 100))
-    laid = np.asarray(lay_streaks(draws(jax.random.key(1)), ramp, 20, 60, STILL)) * 255
+    laid = np.asarray(lay(jax.random.key(1), ramp, size=(20, 60), settings=STILL)) * 255
     step = np.abs(np.diff(laid, axis=1))
     assert (np.abs(step - 1) < 0.01).mean() > 0.95  # all but the seam where the picture repeats
     np.testing.assert_allclose(laid, np.broadcast_to(laid[:1], laid.shape), atol=1e-3)
@@ -58,8 +61,8 @@ def test_turn_and_scale_move_the_pixels():
     settings = RenderSettings(
         bank_scale=(2.0, 2.0), bank_turn=30.0, bank_gain=(1.0, 1.0), bank_second=0.0
     )
-    lay = jax.jit(jax.vmap(lambda key: lay_streaks(draws(key), rows, 24, 24, settings)))
-    laid = np.asarray(lay(jax.random.split(jax.random.key(0), 16))) * 255
+    several = jax.vmap(lambda key: lay(key, rows, size=(24, 24), settings=settings))
+    laid = np.asarray(several(jax.random.split(jax.random.key(0), 16))) * 255
     down = np.median(np.diff(laid, axis=1), axis=(1, 2))
     right = np.median(np.diff(laid, axis=2), axis=(1, 2))
     np.testing.assert_allclose(np.hypot(down, right), 0.5, rtol=0.02)  # magnified twice
@@ -68,17 +71,12 @@ def test_turn_and_scale_move_the_pixels():
     assert np.ptp(turn) > 10
 
 
-def test_laid_light_stays_within_gain_times_the_picture():
+def test_a_float_bank_is_the_same_as_its_eight_bits_and_bounds_the_light():
     bank = jax.random.randint(jax.random.key(0), (3, 20, 30), 0, 256).astype(jnp.uint8)
-    laid = lay_streaks(draws(jax.random.key(1)), bank, 64, 64, STILL)
-    assert laid.min() >= 0
-    assert laid.max() <= 1
-
-
-def test_a_float_bank_is_the_same_as_its_eight_bits():
-    bank = jax.random.randint(jax.random.key(0), (3, 20, 30), 0, 256).astype(jnp.uint8)
-    share = bank.astype(jnp.float32) / 255
-    laid = [
-        lay_streaks(draws(jax.random.key(1)), b, 24, 33, RenderSettings()) for b in (bank, share)
-    ]
-    np.testing.assert_allclose(*laid, atol=1e-4)
+    settings = RenderSettings(bank_gain=(0.5, 0.5), bank_second=0.0)
+    eight_bits, floats = (
+        lay(jax.random.key(1), b, size=(24, 33), settings=settings)
+        for b in (bank, bank.astype(jnp.float32) / 255)
+    )
+    np.testing.assert_allclose(eight_bits, floats, atol=1e-4)
+    assert 0 <= eight_bits.min() < eight_bits.max() <= 0.5

@@ -4,8 +4,9 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from mapjax.data import RenderSettings
+from mapjax.data import Rendered, RenderSettings
 from mapjax.train import Validation
+from mapjax.train import validate as module
 from mapjax.train.step import split
 
 
@@ -24,7 +25,16 @@ def validation():
         Image.fromarray(rng.integers(0, 200, (40, 30 + i, 3), dtype=np.uint8)) for i in range(3)
     ]
     graph, params = split(Brighten())
-    return Validation(pictures, graph, RenderSettings(), size=24, batch=2), params
+
+    def render(key, clean, *, settings, streaks):
+        assert settings.rain_and_haze == 1 and settings.noise_probability == 0
+        rain = jnp.zeros_like(clean).at[:, :, ::5].set(0.3)
+        thin = jnp.linspace(0.4, 0.9, len(clean))[:, None, None, None]
+        return Rendered(clean, clean, rain, thin, jnp.ones((len(clean), 3)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "render", render)  # the real one takes long to compile
+        return Validation(pictures, graph, RenderSettings(), size=24, batch=2), params
 
 
 def test_scores_of_a_network_that_changes_nothing_are_those_of_the_input(validation):
