@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
-from .files import list_pictures
+from .files import decode, list_pictures
 from .sheet import sample_sheet
 from .streaks import load_streaks
 
@@ -40,9 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _square(file: Path, size: int) -> np.ndarray:
-    with Image.open(file) as picture:
-        upright = ImageOps.exif_transpose(picture).convert("RGB")
-    return np.asarray(ImageOps.fit(upright, (size, size)), np.float32) / 255
+    return np.asarray(ImageOps.fit(decode(file), (size, size)), np.float32) / 255
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Num, UInt8
 
+from .files import decode
+
 
 class DepthScene(NamedTuple):
     """A clean picture and its relative depth, which has mean 1."""
@@ -81,8 +83,9 @@ def load_depth_scenes(
         The scenes in the order of their names.
 
     Raises:
-        FileNotFoundError: the folder, a scene asked for, or its hazy pictures are missing.
-        ValueError: a file cannot be read as a picture, or does not fit the clean one.
+        OSError: the folder, a scene asked for, or its hazy pictures are missing, or a file cannot
+            be read as a picture.
+        ValueError: a hazy picture does not fit the clean one.
 
     Source: B. Li et al., "Benchmarking single-image dehazing and beyond", 2019 (RESIDE).
     """
@@ -101,7 +104,7 @@ def load_depth_scenes(
 
 
 def _load_scene(folder: Path, name: str, airlight: float) -> DepthScene:
-    clean = _read(folder / "gt" / f"{name}.png")
+    clean = np.asarray(decode(folder / "gt" / f"{name}.png"))
     files = sorted(folder.glob(f"hazy/{name}_*.png"))
     if not files:
         raise FileNotFoundError(
@@ -109,22 +112,13 @@ def _load_scene(folder: Path, name: str, airlight: float) -> DepthScene:
         )
     depth = np.zeros(clean.shape[:2], np.float32)
     for file in files:
+        hazy = np.asarray(decode(file))
         try:
-            one = depth_from_pair(clean, _read(file), airlight=airlight)
+            one = depth_from_pair(clean, hazy, airlight=airlight)
         except ValueError as error:
             raise ValueError(f"load_depth_scenes: {str(file)!r}: {error}") from error
         depth += one / max(float(one.mean()), 1e-6)
     return DepthScene(name, clean, depth / len(files))
-
-
-def _read(file: Path) -> UInt8[np.ndarray, "height width 3"]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"cannot read {str(file)!r}: {error}") from error
 
 
 def _to_float(picture: Num[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width 3"]:

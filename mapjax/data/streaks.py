@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, UInt8
 
 from ._draw import Draws
+from .files import decode
 from .settings import RenderSettings
 
 WORDS = 15
@@ -27,21 +28,13 @@ def load_streaks(
         The bank, 0 to 255, in the order of the file names.
 
     Raises:
-        FileNotFoundError: the folder is missing or has no PNG file.
-        ValueError: a file is not a picture, or smaller than asked for.
+        OSError: the folder is missing or has no PNG file, or a file cannot be read as a picture.
+        ValueError: a picture is smaller than asked for.
     """
-    from PIL import Image, UnidentifiedImageError
-
     files = sorted(Path(folder).glob("*.png"))
     if not files:
         raise FileNotFoundError(f"load_streaks: no PNG file in {str(folder)!r}")
-    pictures = []
-    for file in files:
-        try:
-            with Image.open(file) as picture:
-                pictures.append(np.asarray(picture.convert("L")))
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"load_streaks: cannot read {str(file)!r}: {error}") from error
+    pictures = [np.asarray(decode(file).convert("L")) for file in files]
     height = height or min(p.shape[0] for p in pictures)
     width = width or min(p.shape[1] for p in pictures)
     for file, picture in zip(files, pictures, strict=True):

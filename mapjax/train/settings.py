@@ -68,13 +68,11 @@ class TrainSettings(
                 )
             if not 0 < share <= 1:
                 raise ValueError(f"shares: must be in (0, 1], got {share} for {folder}")
-        if not self.memory >= 0:
-            raise ValueError(f"memory: must be >= 0, got {self.memory}")
         for name in ("learning_rate", "clip", "max_gradient_norm", "max_minutes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0, got {getattr(self, name)}")
         weights = ("charbonnier", "fourier", "log_mse", "transmission", "airlight")
-        for name in ("final_learning_rate", "weight_decay", *weights):
+        for name in ("final_learning_rate", "weight_decay", "memory", "processes", *weights):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: must be >= 0, got {getattr(self, name)}")
         for name in ("beta1", "beta2", "ema_decay", "depth_share"):
@@ -84,12 +82,9 @@ class TrainSettings(
             raise ValueError(f"depth_borrowed: must be in [0, 1], got {self.depth_borrowed}")
         if self.depth_borrowed and self.depth_scenes is None:
             raise ValueError("depth_borrowed: there are no depth_scenes to borrow from")
-        for name in ("long_side", "workers", "log_every", "validate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be >= 1, got {getattr(self, name)}")
-        if self.processes < 0:
-            raise ValueError(f"processes: must be >= 0, got {self.processes}")
-        for name in ("keep", "max_skipped", "accumulate", "spatial"):
+        every = ("log_every", "validate_every", "checkpoint_every")
+        counts = ("long_side", "workers", "keep", "max_skipped", "accumulate", "spatial")
+        for name in (*every, *counts):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be >= 1, got {getattr(self, name)}")
         if any(batch % self.accumulate for batch in self.batch):

@@ -70,7 +70,7 @@ def test_load_averages_the_levels_of_a_scene(tmp_path, scene):
     with pytest.raises(FileNotFoundError, match=r"no picture gt/3\.png"):
         load_depth_scenes(tmp_path, ["3"])
     (tmp_path / "hazy" / "2_1.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"2_1\.png"):
+    with pytest.raises(OSError, match=r"2_1\.png: cannot be read as a picture"):
         load_depth_scenes(tmp_path, [2])
     for file in tmp_path.glob("hazy/1_*.png"):
         file.unlink()
