@@ -2,8 +2,9 @@
 
     python kernels/benchmarks/mosaic_gpu.py [--strides 1 4]
 
-Needs JAX 0.12 and `pip install jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc`. A row is the
-kernel at 1920x1080, bfloat16, 36 taps, compiled for an H100.
+Needs JAX 0.12 and its compiler for CUDA: `pip install 'mapjax[targets]'`, or of CUDA 13
+`pip install jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc`. A row is the kernel at 1920x1080,
+bfloat16, 36 taps, compiled for an H100.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def dilated_offsets(
 
 derain_dehaze.gradient(xla.gradient)
 derain_dehaze.kernel(name="xla")(xla.forward)
-# Not measured on a GPU yet.
+# Neither is measured on a GPU yet.
 derain_dehaze.kernel(
     "cuda",
     name="triton",
