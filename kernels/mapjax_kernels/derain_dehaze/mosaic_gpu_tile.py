@@ -291,7 +291,9 @@ def _starts(size: int, length: int) -> Iterator[int]:
 
 def _load(ref: Any, vector: int = 1) -> jax.Array:
     layout = plgpu.Layout.WG_STRIDED(ref.shape, vec_size=vector)
-    return plgpu.load(ref, layout=layout, optimized=False).astype(jnp.float32)
+    # Before JAX 0.12, which the kernel needs, it took an index as well.
+    value = plgpu.load(ref, layout=layout, optimized=False)  # pyright: ignore[reportCallIssue]
+    return value.astype(jnp.float32)
 
 
 def _iota(extent: tuple[int, ...], axis: int) -> jax.Array:
