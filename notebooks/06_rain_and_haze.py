@@ -32,7 +32,6 @@ if importlib.util.find_spec("mapjax") is None:  # on Colab; its own JAX stays as
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from flax import nnx
@@ -42,19 +41,6 @@ import mapjax as mj
 
 SMOKE = os.environ.get("MAPJAX_SMOKE") == "1"  # a quick run, for tests
 print("JAX", jax.__version__, "on", jax.devices()[0].device_kind)
-
-
-def show(size=3.0, **pictures):
-    figure, axes = plt.subplots(1, len(pictures), figsize=(size * len(pictures), size + 0.3))
-    for axis, (title, picture) in zip(np.ravel(axes), pictures.items(), strict=True):
-        picture = np.asarray(picture, np.float32)
-        image = axis.imshow(np.clip(picture, 0, 1) if picture.ndim == 3 else picture)
-        if picture.ndim == 2:
-            figure.colorbar(image, ax=axis, fraction=0.046)
-        axis.set(title=title.replace("_", " "), xticks=[], yticks=[])
-    plt.tight_layout()
-    plt.show()
-
 
 # %% [markdown]
 # ## The weather, rendered
@@ -67,9 +53,9 @@ def show(size=3.0, **pictures):
 clean = jnp.asarray(data.astronaut()[:384, 40:424] / 255, jnp.float32)[None]
 always_both = mj.data.RenderSettings(rain_only=0.0, haze_only=0.0, rain_and_haze=1.0)
 made = mj.data.render(jax.random.key(1), clean, settings=always_both)
-show(
+mj.show(
     clean=clean[0],
-    rain=jnp.clip(made.rain[0] + 0.2, 0, 1),
+    rain=made.rain[0],
     transmission=made.transmission[0, ..., 0],
     observed=made.observed[0],
 )
@@ -111,7 +97,7 @@ print("airlight predicted", said.airlight[0].round(2), "and rendered", made.airl
 
 weights = jax.nn.softmax(said.filter_logits[0], axis=0)
 centre = model.offsets.index((0, 0))
-show(
+mj.show(
     weight_of_the_centre=weights[centre],
     slope=said.luma_slope[0],
     transmission_predicted=jax.nn.sigmoid(said.transmission_logit[0]),
@@ -142,7 +128,7 @@ only_rain = mj.ops.derain_dehaze(
     **options,
 )
 detail = np.s_[60:260, 100:300]
-show(
+mj.show(
     observed=observed[detail],
     only_rain_out=only_rain[0][detail],
     only_haze_out=only_haze[0][detail],
@@ -167,8 +153,7 @@ if PHOTO is None:
         settings=always_both,
     ).observed[0]
 else:
-    photo = jnp.asarray(plt.imread(PHOTO)[..., :3])
-    photo = photo / 255 if photo.dtype == jnp.uint8 else photo
+    photo = jnp.asarray(mj.restore.read_photo(PHOTO).eight_bits().pixels[..., :3])
 mj.compare(photo, mj.restore(photo), labels=("as it was", "restored"))
 
 # %% [markdown]
@@ -213,12 +198,8 @@ optimizer = nnx.Optimizer(model, optax.adam(1e-4), wrt=nnx.Param)
 keys = jax.random.split(jax.random.key(0), 4 if SMOKE else 60)
 losses = [float(step(model, optimizer, key)) for key in keys]
 
-figure, axis = plt.subplots(figsize=(6, 3))
-axis.plot(losses, alpha=0.4, label="each step")
-axis.plot(np.convolve(losses, np.ones(4) / 4, "valid"), label="mean of 4")
-axis.set(xlabel="step", ylabel="Charbonnier loss", title="Fine-tuning")
-axis.legend()
-plt.show()
+means = np.convolve(losses, np.ones(4) / 4, "valid")
+mj.curves({"each step": losses, "mean of 4": means}, y="Charbonnier loss", title="Fine-tuning")
 
 # %% [markdown]
 # For real training there is one command, `mapjax train`, with checkpoints, validation and settings
