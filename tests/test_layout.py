@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "nn": {"op", "ops"},
     "models": {"nn", "op", "ops"},
     "data": set(),
-    "restore": {"models"},
+    "restore": {"models", "ops"},
     "train": {"data", "models", "nn", "ops", "restore", "view"},
     "targets": {"op"},
     "view": {"op"},
