@@ -51,7 +51,7 @@ class Restore:
     tile: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")] = None
     """Work on at most N x N pixels at once, which bounds the memory; 0: on the whole picture. Where
     not given, 2048 (about 1 GB), and 1024 for MAXIM (about 4 GB), whose results tiles change: the
-    network looks at the whole picture, and small tiles cost it decibels."""
+    network looks at the whole picture, and small tiles may cost decibels."""
     journal: Annotated[Path | None, tyro.conf.arg(metavar="FILE.jsonl", help_behavior_hint="")] = (
         None
     )

@@ -7,13 +7,13 @@ from mapjax.restore.catalogue import Entry
 def test_the_networks_and_what_is_missing(capsys, monkeypatch):
     # The real entries take seconds to count: they are counted where the catalogue is tested.
     entries = [
-        Entry("small", "rain", Cost(1_300_000, 2 * 10**9), "free", "30 dB"),
-        Entry("large", "haze", Cost(14_000_000, 2 * 10**11), "free", "", here=False),
+        Entry("small", "rain", Cost(1_300_000, 2 * 10**9), "free", "30 dB", 0.5),
+        Entry("large", "haze", Cost(14_000_000, 2 * 10**11), "free", "", 31, here=False),
     ]
     monkeypatch.setattr(catalogued, "catalogue", lambda: iter(entries))
     assert main(["models"]) == 0
     said = capsys.readouterr().out
     small, large = (line.split() for line in said.splitlines()[3:5])
-    assert small == ["small", "rain", "1.3", "M", "2", "G", "yes", "free", "30", "dB"]
-    assert large == ["large", "haze", "14", "M", "200", "G", "no", "free"]
+    assert small == ["small", "rain", "1.3", "M", "2", "G", "yes", "0.5", "free", "30", "dB"]
+    assert large == ["large", "haze", "14", "M", "200", "G", "no", "31", "free"]
     assert "mapjax weights get large" in said

@@ -19,9 +19,9 @@ class Maxim(nnx.Module):
     Sizes are made multiples of `config.multiple` by reflection on all sides, as the paper's
     evaluation does. A large picture can be restored in tiles, each as a picture of its own. Unlike
     those of `RainHaze` they do not give the whole picture's result, since the grid spans what it is
-    given: small tiles cost decibels. `mapjax.restore` therefore takes pictures of up to `tile**2`
-    pixels whole, about 4 GB in float32, and leaves out `halo` pixels at the inner edges of
-    larger ones' tiles, which see little of what is beside them.
+    given: small tiles may cost decibels. Therefore `mapjax.restore` takes pictures of up to
+    `tile**2` pixels whole, which needs about 4 GB in float32, and of the tiles of larger ones
+    leaves out `halo` pixels at inner edges, which see little of what is beside them.
 
     >>> config = MaximConfig(features=4, stages=1, windows=(2, 2), groups=1, bottlenecks=1)
     >>> model = Maxim(config, rngs=nnx.Rngs(0))

@@ -43,7 +43,7 @@ PUBLISHED = {
         version="0.1.0",
         sha256="32eefe4bcc0d835438bf01598e73bc89f53802a7119e3d192f1e9bfc7d663857",
         paper="Rain100L 38.06 dB (Y)",
-        measured="",
+        measured="Rain100L 37.99 dB (Y)",
     ),
     "maxim-dehaze-indoor": Published(
         takes_out="haze, indoors",
@@ -52,7 +52,7 @@ PUBLISHED = {
         version="0.1.0",
         sha256="c29872120011c1999d0355a9b1c1b92ca89c20d5d6cb60ad258b88ae6db29802",
         paper="SOTS indoor 38.11 dB",
-        measured="",
+        measured="SOTS indoor 37.21 dB",
     ),
     "maxim-dehaze-outdoor": Published(
         takes_out="haze, outdoors",
