@@ -37,7 +37,7 @@ def test_an_unknown_command_is_met_with_the_nearest(capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["restore", "a.png"], ["evaluate", "--output", "a"], ["restore", "a", "--output", "b", "--x"]],
+    [["restore", "a.png"], ["evaluate", "--output"], ["restore", "a", "--output", "b", "--x"]],
     ids=" ".join,
 )
 def test_a_wrong_command_line_is_status_2(capsys, arguments):
