@@ -27,21 +27,28 @@ def main(arguments: Sequence[str]) -> int:
     from mapjax.restore.catalogue import catalogue
 
     entries = list(catalogue())
-    columns = ("network", "takes out", "parameters", "FLOPs", "here", "s", "licence", "measured")
-    rows = [
-        (
-            entry.name,
-            entry.takes_out,
-            human(entry.cost.parameters),
-            human(entry.cost.flops),
-            "yes" if entry.here else "no",
-            entry.seconds,
-            entry.licence,
-            entry.measured,
-        )
-        for entry in entries
-    ]
     absent = [entry.name for entry in entries if not entry.here]
     notes = [f"fetch weights that are not here: mapjax weights get {absent[0]}"] if absent else []
-    print(Table("Networks", columns, tuple(rows), tuple(notes)))
+    costs = Table(
+        "Networks",
+        ("network", "takes out", "parameters", "FLOPs", "s", "here"),
+        tuple(
+            (
+                entry.name,
+                entry.takes_out,
+                human(entry.cost.parameters),
+                human(entry.cost.flops),
+                entry.seconds,
+                entry.here,
+            )
+            for entry in entries
+        ),
+        tuple(notes),
+    )
+    worth = Table(
+        "",
+        ("network", "measured", "licence"),
+        tuple((entry.name, entry.measured or "-", entry.licence) for entry in entries),
+    )
+    print(costs, worth, sep="\n\n")
     return 0

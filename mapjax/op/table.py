@@ -57,15 +57,16 @@ class Table:
     __repr__ = __str__
 
     def to_text(self, width: int = 100) -> str:
-        """The table in lines of at most `width` characters, where its narrow columns leave room."""
+        """The table in lines of at most `width` characters, where its narrow columns leave room.
+
+        The widest columns are folded, all to one width, but to no less than 24 characters: the
+        others hold names and numbers.
+        """
         texts = [[_text(cell) for cell in row] for row in self.rows]
         cells = [list(self.columns), *texts]
         widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
-        # Only the widest column is folded: the others hold names and numbers.
-        if widths:
-            widest = widths.index(max(widths))
-            spare = width - sum(widths) - 2 * (len(widths) - 1)
-            widths[widest] = max(widths[widest] + min(0, spare), min(widths[widest], 24))
+        while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 24:
+            widths[widths.index(max(widths))] -= 1
         lines = [self.title] * bool(self.title)
         if self.columns:
             lines += _lines(self.columns, widths, self._numeric())

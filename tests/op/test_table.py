@@ -30,6 +30,12 @@ def test_text_folds_the_widest_column_only():
     assert max(map(len, TABLE.to_text(120).split("\n"))) < 80
 
 
+def test_columns_that_are_equally_wide_are_folded_alike():
+    table = Table("", ("name", "first", "second"), (("a", "word " * 12, "word " * 11),))
+    rule = table.to_text(70).split("\n")[1]
+    assert [len(part) for part in rule.split("  ")] == [4, 31, 31]
+
+
 def test_html_is_escaped():
     html = TABLE._repr_html_()
     assert "height &lt;= 8 &amp; the width" in html
