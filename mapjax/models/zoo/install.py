@@ -67,12 +67,20 @@ def _fetch(published: Published, folder: Path) -> Path:
             f"npm, which fetches {package}, is not on the path: install Node.js, or download "
             f"{published.archive} from the npm registry on any machine and give it with --archive"
         )
-    command = [npm, "pack", package, "--silent", "--pack-destination", str(folder)]
+    command = [npm, "pack", package, "--loglevel=error", "--pack-destination", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not (folder / published.archive).is_file():
-        why = done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}"
-        raise ArchiveError(f"npm pack {package} failed: {why}")
+        raise ArchiveError(
+            f"npm pack {package} failed: {_why(done)}; try again, or download "
+            f"{published.archive} by other means and give it with --archive"
+        )
     return folder / published.archive
+
+
+def _why(npm: subprocess.CompletedProcess[str]) -> str:
+    """What npm says first; its advice, stack and logs follow."""
+    lines = [line.removeprefix("npm error").strip() for line in npm.stderr.splitlines()]
+    return "; ".join([line for line in lines if line][:4]) or f"exit status {npm.returncode}"
 
 
 def _check_digest(archive: Path, published: Published) -> None:

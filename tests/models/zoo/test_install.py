@@ -96,7 +96,11 @@ def test_npm_that_fails_or_is_not_there_says_what_to_do(published, monkeypatch):
     with pytest.raises(ArchiveError, match="npm, which fetches .* --archive"):
         install("tiny")
     monkeypatch.setattr(MODULE.shutil, "which", lambda name: f"/bin/{name}")
-    failed = subprocess.CompletedProcess([], 1, "", "404 Not Found")
+    said = "npm error code E404\nnpm error 404 Not Found\nnpm error 404\nnpm error a\nnpm error b\n"
+    failed = subprocess.CompletedProcess([], 1, "", said)
     monkeypatch.setattr(MODULE.subprocess, "run", lambda command, **options: failed)
-    with pytest.raises(ArchiveError, match="npm pack .* failed: 404 Not Found"):
+    with pytest.raises(ArchiveError, match="failed: code E404; 404 Not Found; 404; a; try again"):
+        install("tiny")
+    failed.stderr = ""
+    with pytest.raises(ArchiveError, match="failed: exit status 1; .*-deraining.* --archive"):
         install("tiny")
