@@ -1,10 +1,12 @@
-"""The Mosaic GPU kernel of `derain_dehaze` by the compiler's figures, no GPU needed.
+"""The Mosaic GPU kernels of `derain_dehaze` by the compiler's figures, no GPU needed.
 
-    python kernels/benchmarks/mosaic_gpu.py [--strides 1 4]
+    python kernels/benchmarks/mosaic_gpu.py [--strides 1 4] [--passes forward backward]
 
 Needs JAX 0.12 and its compiler for CUDA: `pip install 'mapjax[targets]'`, or of CUDA 13
-`pip install jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc`. A row is the kernel at 1920x1080,
-bfloat16, 36 taps, compiled for an H100.
+`pip install jax-cuda13-plugin jax-cuda13-pjrt nvidia-cuda-nvcc`. A row is a pass
+at 1920x1080, bfloat16, 36 taps, compiled for an H100. Registers, spills, shared memory and programs
+are of the kernel. Bytes and temporaries are of the whole pass, with the sums in plain JAX after the
+backward kernel; each array that a kernel or a fusion takes or makes is counted once.
 """
 
 from __future__ import annotations
@@ -21,31 +23,49 @@ import mapjax as mj
 from mapjax.op import Table
 from mapjax_kernels.derain_dehaze import mosaic_gpu
 
-COLUMNS = ("stride", "registers", "spilled(B)", "shared(kB)", "programs", "temporaries(MB)")
+SIZE = (1080, 1920)
+PASSES = ("forward", "backward")
+COLUMNS = (
+    "stride",
+    "pass",
+    "registers",
+    "spilled(B)",
+    "shared(kB)",
+    "programs",
+    "bytes/pixel",
+    "temporaries(MB)",
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The Mosaic GPU kernel by the compiler.")
-    parser.add_argument("--strides", nargs="+", type=int, default=[1, 4])
+    parser = argparse.ArgumentParser(description="The Mosaic GPU kernels by the compiler.")
+    parser.add_argument("--strides", nargs="+", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--passes", nargs="+", choices=PASSES, default=PASSES)
     options = parser.parse_args()
-    rows = tuple(measure(stride) for stride in options.strides)
+    rows = tuple(measure(s, which) for s in options.strides for which in options.passes)
     print(Table("derain_dehaze, 1920x1080, bfloat16, 36 taps, cuda:h100", COLUMNS, rows))
 
 
-def measure(stride: int) -> tuple[Any, ...]:
-    drawn = arguments((1080, 1920), stride, jnp.bfloat16)
+def measure(stride: int, which: str) -> tuple[Any, ...]:
+    drawn = arguments(SIZE, stride, jnp.bfloat16)
     arrays = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in drawn]
     settings = dict(offsets=OFFSETS, stride=stride, t_min=T_MIN)
-    report = mj.compile_for("cuda:h100", functools.partial(mosaic_gpu.forward, **settings), *arrays)
+    if which == "forward":
+        form, given = mosaic_gpu.forward, arrays
+    else:
+        form, given = mosaic_gpu.gradient, [arrays[0], *arrays]
+    report = mj.compile_for("cuda:h100", functools.partial(form, **settings), *given)
     (kernel,) = (kernel for kernel in report.kernels if kernel.kind == "pallas")
     binary = kernel.binary
     assert binary is not None
     return (
         stride,
+        which,
         binary.registers,
         binary.spill_stores,
         round(binary.shared / 1e3, 1),
         "x".join(map(str, binary.grid)),
+        round(sum(k.calls * k.bytes for k in report.kernels) / (SIZE[0] * SIZE[1])),
         round(report.memory.temporaries / 1e6, 1),
     )
 

@@ -154,7 +154,12 @@ derain_dehaze.kernel(
     automatic=False,
 )(triton.forward)
 derain_dehaze.kernel(
-    "cuda", name="mosaic_gpu", fits=mosaic_gpu.fits, partition=True, automatic=False
+    "cuda",
+    name="mosaic_gpu",
+    gradient=mosaic_gpu.gradient,
+    fits=mosaic_gpu.fits,
+    partition=True,
+    automatic=False,
 )(mosaic_gpu.forward)
 # Default by the compiler's schedule, which kernels/README.md holds against XLA's own.
 derain_dehaze.kernel("tpu", name="pallas", gradient=tpu.gradient, fits=tpu.fits, partition=True)(

@@ -1,4 +1,4 @@
-"""Deraining and dehazing on an NVIDIA GPU, in Pallas through Mosaic GPU: the forward pass.
+"""Deraining and dehazing on an NVIDIA GPU, in Pallas through Mosaic GPU: forward and gradient.
 
 From sm_90 (H100) on, whose tensor memory accelerator it is written for, and from JAX 0.12 on.
 Pallas is imported where it is used: that takes a while, and an older JAX has not all of it.
@@ -7,7 +7,7 @@ Pallas is imported where it is used: that takes a while, and an older JAX has no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import jax
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # More channels do not fit the registers of a thread, which holds those of several pixels and taps.
 CHANNELS = 4
+GROUP = 3  # taps at a time: more take more registers than there are
 PLANES = 256  # that one copy of the tensor memory accelerator takes
 # Of an H100: bytes of shared memory that a program may have, with what the system takes of each.
 SHARED, OF_SYSTEM = 227 << 10, 1 << 10
@@ -40,17 +41,38 @@ def forward(
     """The restored picture; shapes and meaning as in `mapjax.ops.derain_dehaze`.
 
     `interpret` computes the kernel on a CPU, with its copies and barriers, and fails where these
-    race. `tile` overrides `rows` and `programs` of `mosaic_gpu_tile.Shape`.
+    race. `tile` overrides fields of `mosaic_gpu_tile.Shape`, such as `programs`.
     """
     from mapjax_kernels.derain_dehaze.mosaic_gpu_forward import restore
 
+    arrays = (image, filter_logits, luma_slope, transmission_logit, airlight)
     shape = _shape(image, offsets, stride, t_min, interpret, tile)
-    flat = image.reshape(shape.batch, *image.shape[-3:])
-    planes = [
-        a.reshape(shape.batch, -1, *a.shape[-2:])
-        for a in (filter_logits, luma_slope, transmission_logit)
-    ]
-    return restore(shape, flat, planes, airlight.reshape(shape.batch, -1)).reshape(image.shape)
+    flat, planes, light = _flat(shape, arrays)
+    return restore(shape, flat, planes, light).reshape(image.shape)
+
+
+def gradient(
+    cotangent: jax.Array,
+    image: jax.Array,
+    filter_logits: jax.Array,
+    luma_slope: jax.Array,
+    transmission_logit: jax.Array,
+    airlight: jax.Array,
+    *,
+    offsets: tuple[tuple[int, int], ...],
+    stride: int,
+    t_min: float,
+    interpret: bool = False,
+    tile: Mapping[str, int] | None = None,
+) -> tuple[jax.Array, ...]:
+    """The cotangents of the five arrays, from that of the restored picture."""
+    from mapjax_kernels.derain_dehaze import mosaic_gpu_backward
+
+    arrays = (image, filter_logits, luma_slope, transmission_logit, airlight)
+    shape = _shape(image, offsets, stride, t_min, interpret, tile, backward=True)
+    flat, planes, light = _flat(shape, arrays)
+    found = mosaic_gpu_backward.gradient(shape, cotangent.reshape(flat.shape), flat, planes, light)
+    return tuple(d.reshape(a.shape).astype(a.dtype) for d, a in zip(found, arrays, strict=True))
 
 
 def fits(
@@ -78,7 +100,10 @@ def fits(
         return f"takes up to {PLANES} taps, not {len(offsets)}"
     if reason := _too_old():
         return reason
-    shared = _shape(image, offsets, stride, t_min, False, None).shared
+    shared = max(
+        _shape(image, offsets, stride, t_min, False, None, backward=backward).shared
+        for backward in (False, True)
+    )
     return f"needs {shared} bytes of shared memory of {SHARED}" if shared > SHARED else None
 
 
@@ -105,14 +130,23 @@ def _shape(
     t_min: float,
     interpret: bool,
     tile: Mapping[str, int] | None,
+    *,
+    backward: bool = False,
 ) -> Shape:
-    """The tile with most rows of which two programs share a multiprocessor, or else one."""
+    """The largest tile of which two programs share a multiprocessor, or else one."""
     from mapjax_kernels.derain_dehaze.mosaic_gpu_tile import Shape
 
     *batch, height, width, channels = image.shape
+    rows = (4, 2, 1) if stride == 1 else (stride,)
 
-    def with_rows(rows: int, sharing: int) -> Shape:
-        sizes = {"rows": rows, "programs": sharing * MULTIPROCESSORS, **(tile or {})}
+    def with_sizes(sharing: int, stages: int, rows: int) -> Shape:
+        sizes = {
+            "rows": rows,
+            "programs": sharing * MULTIPROCESSORS,
+            "stages": stages,
+            "group": min(GROUP, 8 // rows) if backward else GROUP,
+            **(tile or {}),
+        }
         return Shape(
             math.prod(batch),
             height,
@@ -122,13 +156,25 @@ def _shape(
             offsets,
             t_min,
             itemsize=image.dtype.itemsize,
+            backward=backward,
             interpret=interpret,
             **sizes,
         )
 
-    rows = (4, 2, 1) if stride == 1 else (stride,)
-    for sharing in (2, 1):
-        for shape in (with_rows(count, sharing) for count in rows):
+    # Two programs hide what one waits for, so that the next tile need not be there before its time.
+    sharings = ((2, 2), (2, 1), (1, 2), (1, 1))
+    for sharing, stages in sharings:
+        for shape in (with_sizes(sharing, stages, count) for count in rows):
             if sharing * (shape.shared + OF_SYSTEM) <= SHARED + OF_SYSTEM:
                 return shape
-    return with_rows(rows[-1], 1)
+    return with_sizes(*sharings[-1], rows[-1])
+
+
+def _flat(
+    shape: Shape, arrays: Sequence[jax.Array]
+) -> tuple[jax.Array, list[jax.Array], jax.Array]:
+    """One batch dimension: the picture, the planes of coefficients, the airlight."""
+    image, *planes, airlight = arrays
+    flat = image.reshape(shape.batch, *image.shape[-3:])
+    planes = [a.reshape(shape.batch, -1, *a.shape[-2:]) for a in planes]
+    return flat, planes, airlight.reshape(shape.batch, -1)

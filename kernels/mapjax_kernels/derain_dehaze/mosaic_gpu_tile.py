@@ -24,6 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
+from jax.experimental.mosaic import gpu as mgpu
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from mapjax_kernels.derain_dehaze.pixels import Tap
@@ -33,11 +34,10 @@ COLUMNS = 128  # of a strip: the threads of a warpgroup
 ALIGNED = 8
 # Copies are of so many bytes, or a multiple.
 WHOLE = 128
-# Bytes for barriers, and for buffers to begin where copies may.
-RESERVED = 4 << 10
+# Every buffer of shared memory begins at a multiple of so many bytes; the barriers have one.
+BUFFER = 1 << 10
 PLANES = 32  # of the filter that are interpolated at a time
-GROUP = 3  # taps at a time: more take more registers than there are
-STAGES = 2
+LINES = ("filter_lines", "veil_lines")  # of the filter's planes; of slope and transmission
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +54,9 @@ class Shape:
     rows: int
     itemsize: int
     programs: int  # that run at the same time
+    stages: int  # tiles that are in shared memory at the same time
+    group: int  # taps at a time: more take more registers than there are
+    backward: bool
     interpret: bool
 
     @property
@@ -86,10 +89,22 @@ class Shape:
 
     @property
     def gaps(self) -> int:
-        """Between centres of cells, along a line of the filter's planes."""
+        """Between centres of cells, along a line of the filter's planes.
+
+        One is before the first pixel of a strip, and two after the last.
+        """
         return COLUMNS // self.stride + COLUMNS // PLANES
 
-    def staged(self, planes: int, gaps: int) -> int:
+    def line(self, gaps: int) -> int:
+        """The length of a line; backward, a cell is read with the gap on its other side."""
+        return (gaps + self.backward) * self.stride
+
+    @property
+    def first(self) -> int:
+        """Of a line, the entry of the first pixel."""
+        return self.stride + self.lead
+
+    def staged_cells(self, planes: int, gaps: int) -> int:
         """Columns of the grid that come with a tile."""
         return _round_up(gaps + 1, max(ALIGNED, WHOLE // math.gcd(WHOLE, 4 * planes)))
 
@@ -97,6 +112,11 @@ class Shape:
     def planes(self) -> int:
         """Of lines of the filter: as many as are written at a time, or more."""
         return max(len(self.offsets), PLANES)
+
+    @property
+    def lines(self) -> tuple[tuple[int, int], ...]:
+        """Planes and gaps of `LINES`; of a few planes, gaps enough for all threads."""
+        return (self.planes, self.gaps), (2, _round_up(self.gaps, COLUMNS // 2))
 
     @property
     def tiles(self) -> int:
@@ -143,22 +163,55 @@ class Shape:
         rows, columns = self.cells
         if not self.interpret:
             return rows, _round_up(columns, ALIGNED)
-        last = (self.strips - 1) * COLUMNS // self.stride + self.staged(1, COLUMNS)
+        staged = max(self.staged_cells(*line) for line in self.lines)
+        last = (self.strips - 1) * COLUMNS // self.stride + staged
         return max(rows, 2), last + 2 * self.margin[1]
+
+    @property
+    def sums(self) -> tuple[int, int]:
+        """Rows of a picture's cotangent that a tile adds to, and entries of one: all channels."""
+        columns = COLUMNS + 2 * self.edge
+        return self.rows + 2 * self.reach[0], columns * self.channels
+
+    @property
+    def edge(self) -> int:
+        """Columns of these on each side of a strip."""
+        return _round_up(self.reach[1], 2)
+
+    @property
+    def blocks(self) -> list[tuple[int, ...]]:
+        """What is copied for a tile: of the cotangent, of the picture, of the planes."""
+        tile, picture = (self.rows, COLUMNS, self.channels), (*self.window, self.channels)
+        if self.stride == 1:
+            planes = [(n, self.rows, COLUMNS) for n in (len(self.offsets), 1, 1)]
+        else:
+            planes = [(n, 2, self.staged_cells(n, gaps)) for n, gaps in self.lines]
+        return [*[tile] * self.backward, picture, *planes]
+
+    @property
+    def floats(self) -> dict[str, tuple[int, ...]]:
+        """What a program has in shared memory in float32, by name."""
+        found: dict[str, tuple[int, ...]] = {}
+        if self.itemsize < 4:
+            found["wide"] = (self.rows + 2 * self.reach[0], self.window[1], self.channels)
+        if self.stride > 1:
+            for name, (planes, gaps) in zip(LINES, self.lines, strict=True):
+                found[name] = (planes, 2, self.line(gaps))
+                if self.backward:
+                    found[f"{name}_below"] = (planes, gaps)
+        if self.backward:
+            found |= {"sums": self.sums, "light_sums": (self.channels, COLUMNS)}
+        return found
 
     @property
     def shared(self) -> int:
         """Bytes of shared memory of a program."""
-        picture = math.prod(self.window) * self.channels
-        pixels, lines = self.rows * COLUMNS, 0
-        staged = (len(self.offsets) + 2) * pixels
-        if self.stride > 1:
-            filter_ = self.planes * self.staged(self.planes, self.gaps)
-            staged = 2 * (filter_ + 2 * self.staged(1, COLUMNS))
-            lines = 2 * self.stride * (self.planes * self.gaps + 2 * COLUMNS)
-        wide = picture if self.itemsize < 4 else 0
-        copied = STAGES * (picture + staged) + pixels * self.channels
-        return copied * self.itemsize + 4 * (wide + lines) + RESERVED
+        entries = [self.stages * math.prod(block) for block in self.blocks]
+        if not self.backward:
+            entries.append(self.rows * COLUMNS * self.channels)  # of the restored picture
+        sizes = [n * self.itemsize for n in entries]
+        sizes += [4 * math.prod(size) for size in self.floats.values()]
+        return BUFFER + sum(_round_up(size, BUFFER) for size in sizes)
 
     def is_inner(self, row: Any, strip: Any) -> Any:
         """Whether a tile has all its taps in the picture."""
@@ -180,9 +233,9 @@ class Tile:
 
     def __init__(self, shape: Shape, row: Any, strip: Any, inner: bool) -> None:
         self.shape, self.inner = shape, inner
-        down = _iota(self.extent, 0)
+        down = iota(self.extent, 0)
         self.down = row * shape.rows - shape.lead + down
-        self.across = strip * COLUMNS + _iota(self.extent, 1)
+        self.across = strip * COLUMNS + iota(self.extent, 1)
         self.share_down = (down.astype(jnp.float32) + 0.5) * (1 / shape.stride)
 
     @property
@@ -196,7 +249,11 @@ class Tile:
     def present(self, tap: Tap) -> jax.Array | None:
         if self.inner:
             return None
-        down, across = self.down + tap.dy, self.across + tap.dx
+        # All of them for a pixel outside, so that its numbers are finite.
+        return self._inside(tap.dy, tap.dx) | ~self._inside(0, 0)
+
+    def _inside(self, dy: int, dx: int) -> jax.Array:
+        down, across = self.down + dy, self.across + dx
         return (
             (down >= 0) & (down < self.shape.height) & (across >= 0) & (across < self.shape.width)
         )
@@ -205,14 +262,39 @@ class Tile:
         dy, dx = (tap.dy, tap.dx) if tap else (0, 0)
         rows = pl.ds(self.shape.reach[0] + dy, self.shape.rows)
         columns = pl.ds(self.shape.side + dx, COLUMNS)
-        return [_load(ref.at[rows, columns, c]) for c in range(self.colors)]
+        return [load(ref.at[rows, columns, c]) for c in range(self.colors)]
+
+    def own(self, ref: Any) -> list[jax.Array]:
+        """The channels of pixels, of a picture without a halo."""
+        return [load(ref.at[:, :, c]) for c in range(self.colors)]
+
+    def apart(self, values: jax.Array) -> list[jax.Array]:
+        """The rows of an array, which a thread has in registers."""
+        if self.shape.interpret:
+            return list(values)
+        whole = plgpu.Layout.WG_STRIDED(self.extent, vec_size=1)
+        row = plgpu.ShapeDtypeStruct(
+            (COLUMNS,), jnp.float32, layout=plgpu.Layout.WG_STRIDED((COLUMNS,), vec_size=1)
+        )
+
+        @plgpu.inline_mgpu(arg_types=(whole,), return_type=(row,) * self.shape.rows)
+        def take(_: Any, values: mgpu.FragmentedArray) -> tuple[mgpu.FragmentedArray, ...]:
+            layout = mgpu.WGStridedFragLayout((COLUMNS,), vec_size=1)
+            return tuple(
+                mgpu.FragmentedArray(
+                    _registers=values.registers[i : i + 1], _layout=layout, _is_signed=None
+                )
+                for i in range(self.shape.rows)
+            )
+
+        return list(take(values))
 
     def grid(self, ref: Any, *, plane: Any = None) -> jax.Array:
         if plane is not None:
             ref = ref.at[plane]
         if self.shape.stride == 1:
-            return _load(ref)
-        above, below = (_load(ref.at[i, pl.ds(self.shape.lead, COLUMNS)]) for i in (0, 1))
+            return load(ref)
+        above, below = (load(ref.at[i, pl.ds(self.shape.first, COLUMNS)]) for i in (0, 1))
         spread = lambda line: jnp.broadcast_to(line, self.extent)  # noqa: E731
         return self.fma(self.share_down, spread(below - above), spread(above))
 
@@ -227,55 +309,67 @@ class Tile:
         carry = initial
         for column in sorted({dx for _, dx in self.shape.offsets}):
             taps = [Tap(i, *o) for i, o in enumerate(self.shape.offsets) if o[1] == column]
-            for start in range(0, len(taps), GROUP):
-                carry = body(carry, taps[start : start + GROUP])
+            for start in range(0, len(taps), self.shape.group):
+                carry = body(carry, taps[start : start + self.shape.group])
         return carry
 
 
 def widen(shape: Shape, staged: Any, wide: Any) -> None:
-    """A picture in float32."""
+    """The rows of a picture that taps reach, in float32."""
     if shape.interpret:
-        wide[...] = staged[...].astype(jnp.float32)
+        wide[...] = staged[pl.ds(0, wide.shape[0])].astype(jnp.float32)
         return
     size = wide.size
     vector = 4 if size >= 4 * COLUMNS else 1
-    staged, wide = staged.reshape(size), wide.reshape(size)
-    for start in _starts(size, vector * COLUMNS):
+    staged, wide = staged.reshape(staged.size), wide.reshape(size)
+    for start in starts(size, vector * COLUMNS):
         piece = pl.ds(start, vector * COLUMNS)
-        plgpu.store(wide.at[piece], _load(staged.at[piece], vector))
+        plgpu.store(wide.at[piece], load(staged.at[piece], vector))
 
 
 def interpolate(shape: Shape, row: Any, first: Any, staged: Any, lines: Any) -> None:
-    """Write lines (planes, 2, columns) of two rows of the grid, (planes, 2, cells).
+    """Write lines (planes, 2, entries) of two rows of the grid, (planes, 2, cells).
 
     Line 0 is of row `row` - 1, line 1 of `row`; staged are the columns from `first` - 1 on.
+    Backward, there are zeros where the strip has no pixel: only pixels give to cells.
     """
     rows, columns = shape.cells
     start = first_row(shape, row)
     planes, _, length = lines.shape
-    gaps = length // shape.stride
+    gaps = length // shape.stride - shape.backward
     count = min(planes, PLANES)
     extent = (count, gaps)
-    gap = first + _iota(extent, 1)
+    place = iota(extent, 1)
+    gap = first + place
 
     def line(i: Any, _: None) -> None:
         source = jnp.clip(row - 1 + i, 0, rows - 1) - start
-        for plane in _starts(planes, count):
+        for plane in starts(planes, count):
             chosen = pl.ds(plane, count)
-            left, right = (_load(staged.at[chosen, source, pl.ds(j, gaps)]) for j in (0, 1))
+            left, right = (load(staged.at[chosen, source, pl.ds(j, gaps)]) for j in (0, 1))
             # Beyond the outer centres the outer cells hold.
             left = jnp.where(gap > 0, left, right)
             right = jnp.where(gap < columns, right, left)
             difference = right - left
             for phase in range(shape.stride):
-                if shape.interpret:
-                    target = lines.at[chosen, i, pl.ds(phase, gaps, shape.stride)]
-                else:
-                    split = lines.reshape(planes, 2, gaps, shape.stride)
-                    target = split.at[chosen, i, :, phase]
-                plgpu.store(target, left + difference * ((phase + 0.5) / shape.stride))
+                value = left + difference * ((phase + 0.5) / shape.stride)
+                if shape.backward:
+                    entry = place * shape.stride + (phase - shape.first)
+                    value = jnp.where((entry >= 0) & (entry < COLUMNS), value, 0)
+                plgpu.store(phases(shape, lines, (chosen, i), 0, gaps, phase), value)
 
     jax.lax.fori_loop(0, 2, line, None)
+
+
+def phases(
+    shape: Shape, lines: Any, index: tuple[Any, Any], start: int, gaps: int, phase: int
+) -> Any:
+    """The entries of one phase in some gaps of lines."""
+    if shape.interpret:  # which knows no reshape
+        return lines.at[*index, pl.ds(start * shape.stride + phase, gaps, shape.stride)]
+    planes, two, length = lines.shape
+    split = lines.reshape(planes, two, length // shape.stride, shape.stride)
+    return split.at[*index, pl.ds(start, gaps), phase]
 
 
 def first_row(shape: Shape, row: Any) -> Any:
@@ -283,20 +377,20 @@ def first_row(shape: Shape, row: Any) -> Any:
     return jnp.clip(row - 1, 0, max(shape.cells[0] - 2, 0))
 
 
-def _starts(size: int, length: int) -> Iterator[int]:
+def starts(size: int, length: int) -> Iterator[int]:
     """Of pieces that cover `size`; the last takes in some of the piece before it once more."""
     yield from range(0, size - length, length)
     yield size - length
 
 
-def _load(ref: Any, vector: int = 1) -> jax.Array:
+def load(ref: Any, vector: int = 1) -> jax.Array:
     layout = plgpu.Layout.WG_STRIDED(ref.shape, vec_size=vector)
     # Before JAX 0.12, which the kernel needs, it took an index as well.
     value = plgpu.load(ref, layout=layout, optimized=False)  # pyright: ignore[reportCallIssue]
     return value.astype(jnp.float32)
 
 
-def _iota(extent: tuple[int, ...], axis: int) -> jax.Array:
+def iota(extent: tuple[int, ...], axis: int) -> jax.Array:
     layout = plgpu.Layout.WG_STRIDED(extent, vec_size=1)
     return plgpu.broadcasted_iota(jnp.int32, extent, axis, layout=layout)
 

@@ -133,6 +133,78 @@ def restored(
     return [pixels.fma(y - a, inverse, a) for y, a in zip(means, airlight, strict=True)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Cotangents:
+    """Of one pixel's coefficients, and what the picture's cotangent takes from it besides.
+
+    Let g be the cotangent of the restored picture, y the filtered picture and T the transmission as
+    it is bounded. The cotangent of weight k is g . image(p + o_k) / T, so that of its logit is
+
+        weight_k / T * (g . image(p + o_k) - g . y)
+
+    with weight_k / T as one exponential, log T added to the logarithm of the denominator.
+    """
+
+    slope: jax.Array
+    veil: jax.Array
+    airlight: list[jax.Array]
+    log2_total: jax.Array  # with log T
+    mean: jax.Array  # g . y
+    along: jax.Array  # the slope along the mean of the channels
+
+
+def pull_back(
+    pixels: Pixels,
+    upstream: Sequence[jax.Array],
+    image: Any,
+    logits: Any,
+    slope: Any,
+    veil: Any,
+    airlight: Sequence[jax.Array],
+    t_min: float,
+    give: Callable[[list[Tap], list[jax.Array], list[jax.Array]], None],
+) -> Cotangents:
+    """The filter once more, then its cotangents; `upstream` is zero outside the picture.
+
+    `give(taps, weights, d_logits)` takes what the taps of a group get, weights divided by T.
+    """
+    along = pixels.grid(slope)
+    means = filtered(pixels, image, logits, along / pixels.colors)
+    t, inverse = transmission(pixels, veil, t_min)
+    mean = dot(pixels, upstream, means.channels)
+    log2_total = means.log2_total - jnp.log2(inverse)
+
+    def group(d_slope: jax.Array, taps: list[Tap]) -> jax.Array:
+        values = [pixels.channels(image, tap) for tap in taps]
+        found = [
+            logit(pixels, logits, along / pixels.colors, x, tap)
+            for tap, x in zip(taps, values, strict=True)
+        ]
+        weights = [pixels.exp2(pixels.fma(each, LOG2_E, -log2_total)) for each in found]
+        d_logits = [
+            weight * (dot(pixels, upstream, x) - mean)
+            for weight, x in zip(weights, values, strict=True)
+        ]
+        for x, d_logit in zip(values, d_logits, strict=True):
+            d_slope = pixels.fma(d_logit, total(x), d_slope)
+        give(taps, weights, d_logits)
+        return d_slope
+
+    d_slope = pixels.over_taps(group, jnp.zeros(pixels.extent, jnp.float32))
+    d_bounded = jnp.zeros(pixels.extent, jnp.float32)
+    for g, y, a in zip(upstream, means.channels, airlight, strict=True):
+        d_bounded -= g * (y - a)
+    free = jnp.where(t >= t_min, t * (1 - t) * (inverse * inverse), 0)
+    return Cotangents(
+        d_slope / pixels.colors,
+        d_bounded * free,
+        [g * (1 - inverse) for g in upstream],
+        log2_total,
+        mean,
+        along,
+    )
+
+
 def dot(pixels: Pixels, a: Sequence[jax.Array], b: Sequence[jax.Array]) -> jax.Array:
     """Of two lists of channels."""
     found = a[0] * b[0]

@@ -60,11 +60,13 @@ def gradient(
     tile: Mapping[str, int] | None = None,
 ) -> tuple[jax.Array, ...]:
     """The cotangents of the five arrays, from that of the restored picture."""
-    from mapjax_kernels.derain_dehaze.triton_backward import pull_back
+    from mapjax_kernels.derain_dehaze import triton_backward
 
     arrays = (image, filter_logits, luma_slope, transmission_logit, airlight)
     shape = _shape(image, offsets, stride, t_min, interpret, tile)
-    found = pull_back(shape, cotangent.reshape(shape.batch, -1), _flat(shape, arrays))
+    found = triton_backward.gradient(
+        shape, cotangent.reshape(shape.batch, -1), _flat(shape, arrays)
+    )
     return tuple(d.reshape(a.shape).astype(a.dtype) for d, a in zip(found, arrays, strict=True))
 
 

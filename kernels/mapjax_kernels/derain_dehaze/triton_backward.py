@@ -4,13 +4,6 @@ The first computes the filter again, and keeps two numbers a pixel of it for the
 logarithm of the softmax's denominator, and the mean that the softmax takes off. Both gather: what a
 pixel p gives to its taps p + o is collected by each pixel q from the pixels q - o.
 
-Let g be the cotangent of the restored picture, y the filtered picture and T the transmission as it
-is bounded. The cotangent of weight k is g . image(p + o_k) / T, so that of its logit is
-
-    weight_k / T * (g . image(p + o_k) - g . y)
-
-and both kernels have weight_k / T as one exponential, with log T added to the logarithm.
-
 With a stride, a cell of the grid gathers from the pixels of four gaps. A program sums over its gaps
 what each gives to its four corners; plain JAX adds these up. Nothing is added by atomics: results
 are the same in every run.
@@ -25,19 +18,12 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.pallas import triton as pltriton
 
-from mapjax_kernels.derain_dehaze.pixels import (
-    LOG2_E,
-    Tap,
-    dot,
-    filtered,
-    logit,
-    total,
-    transmission,
-)
+from mapjax_kernels.derain_dehaze.overlaps import cells
+from mapjax_kernels.derain_dehaze.pixels import LOG2_E, Tap, dot, pull_back, total
 from mapjax_kernels.derain_dehaze.triton_tile import Shape, Tile, call, scalar
 
 
-def pull_back(shape: Shape, cotangent: jax.Array, arrays: Sequence[jax.Array]) -> list[jax.Array]:
+def gradient(shape: Shape, cotangent: jax.Array, arrays: Sequence[jax.Array]) -> list[jax.Array]:
     """The cotangents of the five arrays, all of them flattened."""
     image, logits, slope, _, _ = arrays
     pixels = jax.ShapeDtypeStruct((shape.batch, shape.height * shape.width), jnp.float32)
@@ -76,41 +62,22 @@ def _derain_dehaze_to_coefficients(
     *results: Any,
 ) -> None:
     *sliced, d_logits, d_slope, d_veil, d_airlight = results
-    shape, along = tile.shape, tile.grid(slope)
-    means = filtered(tile, image, logits, along / shape.channels)
-    t, inverse = transmission(tile, veil, shape.t_min)
+    light = [scalar(airlight, c).astype(jnp.float32) for c in range(tile.colors)]
     upstream = [tile.only(g) for g in tile.channels(cotangent)]
 
-    product = dot(tile, upstream, means.channels)
-    shifted = means.log2_total - jnp.log2(inverse)
-    tile.store(mean, product, tile.target)
-    tile.store(log2_total, shifted, tile.target)
-    for ref in sliced:
-        tile.store(ref, along, tile.target)
-
-    def group(d_slope: jax.Array, taps: list[Tap]) -> jax.Array:
-        values = [tile.channels(image, tap) for tap in taps]
-        found = [
-            logit(tile, logits, along / shape.channels, x, tap)
-            for tap, x in zip(taps, values, strict=True)
-        ]
-        for tap, x, each in zip(taps, values, found, strict=True):
-            weight = tile.exp2(tile.fma(each, LOG2_E, -shifted))
-            d_logit = weight * (dot(tile, upstream, x) - product)
+    def give(taps: list[Tap], _: list[jax.Array], d_logits_of: list[jax.Array]) -> None:
+        for tap, d_logit in zip(taps, d_logits_of, strict=True):
             _store_coefficient(tile, d_logits, tap.index, d_logit)
-            d_slope = tile.fma(d_logit, total(x), d_slope)
-        return d_slope
 
-    found = tile.over_taps(group, jnp.zeros(shape.tile, jnp.float32))
-    _store_coefficient(tile, d_slope, 0, found / shape.channels)
-
-    d_bounded = jnp.zeros(shape.tile, jnp.float32)
-    for c, (g, y) in enumerate(zip(upstream, means.channels, strict=True)):
-        d_bounded -= g * (y - scalar(airlight, c).astype(jnp.float32))
-        of_tile = jnp.sum(g * (1 - inverse))
-        pltriton.store(d_airlight.at[tile.number, jnp.asarray(c, jnp.int32)], of_tile)
-    free = jnp.where(t >= shape.t_min, t * (1 - t) * (inverse * inverse), 0)
-    _store_coefficient(tile, d_veil, 0, d_bounded * free)
+    found = pull_back(tile, upstream, image, logits, slope, veil, light, tile.shape.t_min, give)
+    tile.store(mean, found.mean, tile.target)
+    tile.store(log2_total, found.log2_total, tile.target)
+    for ref in sliced:
+        tile.store(ref, found.along, tile.target)
+    _store_coefficient(tile, d_slope, 0, found.slope)
+    _store_coefficient(tile, d_veil, 0, found.veil)
+    for c, value in enumerate(found.airlight):
+        pltriton.store(d_airlight.at[tile.number, jnp.asarray(c, jnp.int32)], jnp.sum(value))
 
 
 def _derain_dehaze_to_image(
@@ -183,24 +150,4 @@ def _from_corners(shape: Shape, corners: jax.Array) -> jax.Array:
     if shape.stride == 1:
         return corners
     corners = corners.reshape(shape.batch, -1, *shape.all_gaps, 2, 2)
-    above, below = (
-        _between(corners[..., i, 0], corners[..., i, 1], 3, shape.cells[1]) for i in (0, 1)
-    )
-    return _between(above, below, 2, shape.cells[0])
-
-
-def _between(near: jax.Array, far: jax.Array, axis: int, cells: int) -> jax.Array:
-    """Cells along one axis, each between two gaps; gap i lies between the cells i - 1 and i."""
-
-    def place(values: jax.Array, low: int, high: int) -> jax.Array:
-        return jnp.pad(values, [(low, high) if i == axis else (0, 0) for i in range(values.ndim)])
-
-    def cut(start: int, stop: int) -> jax.Array:
-        return jax.lax.slice_in_dim(wide, start, stop, axis=axis)
-
-    wide = place(near, 0, 1) + place(far, 1, 0)
-    # Beyond the outer centres the outer cells hold.
-    found = cut(1, cells + 1) + place(cut(0, 1), 0, cells - 1)
-    if wide.shape[axis] > cells + 1:
-        found += place(cut(cells + 1, cells + 2), cells - 1, 0)
-    return found
+    return cells(corners.transpose(0, 1, 2, 4, 3, 5), (1, 1), shape.cells)

@@ -1,4 +1,4 @@
-"""The Mosaic GPU kernel: interpreted, with its copies and barriers; compiled, where that can be."""
+"""The Mosaic GPU kernels: interpreted, with copies and barriers; compiled, where that can be."""
 
 import functools
 
@@ -12,6 +12,7 @@ from mapjax.ops import derain_dehaze, dilated_offsets
 from mapjax.targets import missing
 from mapjax_kernels.derain_dehaze import mosaic_gpu
 
+NAMES = ("image", "filter_logits", "luma_slope", "transmission_logit", "airlight")
 OFFSETS = ((0, 0), (-3, 0), (1, -2))
 STATIC = dict(offsets=OFFSETS, stride=1, t_min=0.3)
 
@@ -70,6 +71,37 @@ def test_equals_the_reference(size, stride, dtype):
     np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=rounding, atol=2e-5)
 
 
+# The same, so that what strips and parts give to each other is added up; odd sizes, every stride.
+@needs_mosaic_gpu
+@pytest.mark.parametrize(
+    "size, stride, dtype, programs",
+    [
+        ((9, 260), 1, jnp.float32, 6),
+        ((9, 133), 4, jnp.bfloat16, 4),
+        ((5, 131), 2, jnp.float32, 4),
+        ((9, 7), 8, jnp.float32, 1),
+        ((5, 9), 1, jnp.bfloat16, 2),
+        ((3, 9), 2, jnp.bfloat16, 1),
+    ],
+)
+def test_the_gradient_equals_that_of_the_reference(size, stride, dtype, programs):
+    arrays = drawn(size, stride, dtype)
+    static = {**STATIC, "stride": stride}
+    upstream = jax.random.normal(jax.random.key(3), arrays[0].shape).astype(dtype)
+    options = dict(interpret=True, tile={"programs": programs})
+    with on_h100():
+        found = mosaic_gpu.gradient(upstream, *arrays, **static, **options)
+    upstream, *exact = (a.astype(jnp.float32) for a in (upstream, *arrays))
+    _, pull_back = jax.vjp(functools.partial(derain_dehaze.reference, **static), *exact)
+    for name, one, other in zip(NAMES, found, pull_back(upstream), strict=True):
+        assert one.dtype == dtype
+        scale = max(float(jnp.abs(other).max()), 0.1)
+        rounding = float(jnp.finfo(dtype).eps) if dtype == jnp.bfloat16 else 0
+        np.testing.assert_allclose(
+            one.astype(jnp.float32), other, rtol=rounding, atol=2e-5 * scale, err_msg=name
+        )
+
+
 @needs_mosaic_gpu
 @pytest.mark.parametrize(
     "change, reason",
@@ -100,19 +132,29 @@ def test_it_runs_where_it_is_asked_for():
         return
     with mj.using("mosaic_gpu"):
         rows = derain_dehaze.explain(*arrays, offsets=OFFSETS, platform="cuda")
-    assert [row["kernel"] for row in rows if row["chosen"]] == ["mosaic_gpu"]
+    (row,) = [row for row in rows if row["chosen"]]
+    assert row["kernel"] == "mosaic_gpu" and row["gradient"] == "its own"
+
+
+def value_and_gradient(upstream, *arrays, **static):
+    function = functools.partial(derain_dehaze.with_kernel("mosaic_gpu"), **static)
+    value, pull_back = jax.vjp(function, *arrays)
+    return value, pull_back(upstream)
 
 
 @needs_mosaic_gpu
-@pytest.mark.parametrize("stride", [pytest.param(1, marks=pytest.mark.breadth), 4])
+@pytest.mark.parametrize("stride", [4, 1, 2, 8])
 def test_the_compiler_spills_nothing(stride):
     if reason := missing("cuda:h100"):
         pytest.skip(reason)
     offsets = dilated_offsets(dilations=(1, 2))
-    function = functools.partial(derain_dehaze.with_kernel("mosaic_gpu"), stride=stride)
     arrays = structs((64, 264), stride, len(offsets), jnp.bfloat16, batch=(1,))
-    report = mj.compile_for("cuda:h100", function, *arrays, offsets=offsets)
-    (kernel,) = [kernel for kernel in report.kernels if kernel.name == "derain_dehaze"]
-    assert kernel.spills == 0
-    # Two programs share a multiprocessor.
-    assert kernel.binary is not None and kernel.binary.shared <= 113 << 10
+    report = mj.compile_for(
+        "cuda:h100", value_and_gradient, arrays[0], *arrays, offsets=offsets, stride=stride
+    )
+    ours = {k.name: k for k in report.kernels if k.kind == "pallas"}
+    assert set(ours) == {"derain_dehaze", "derain_dehaze_back"}
+    for kernel in ours.values():
+        assert kernel.spills == 0
+        # Two programs share a multiprocessor.
+        assert kernel.binary is not None and kernel.binary.shared <= 113 << 10
