@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from mapjax.cli._recipe import merge, read_recipe
 
@@ -21,6 +22,7 @@ _DESCRIPTION = """Train a model that takes rain and haze out of pictures.
     mapjax train --pairs rainy dry --validation test --output run
     mapjax train --recipe mine.yaml --steps 9000 --output run    options count more than a recipe
     mapjax train --resume --output run                           goes on from the newest checkpoint
+    srun mapjax train --distributed --clean photos --output run  one of several processes
 
 Pairs are pictures with weather and without; of clean pictures alone none are needed. Both may be
 mixed. A recipe is a YAML file of the names below, `steps: 9000` or `model: {stride: 4}`, or a
@@ -35,33 +37,96 @@ On a Linux CPU much time can go into fresh memory pages; GLIBC_TUNABLES=glibc.ma
 the environment (glibc 2.35 or newer) saves it."""
 
 
+@dataclass(frozen=True)
+class Processes:
+    """Several processes that train together, each by this command; the first one writes."""
+
+    distributed: bool = False
+    """Join the others, which SLURM, Open MPI, Cloud TPU or Kubernetes has started beside this."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where nothing of the kind has started them."""
+    process_count: int | None = None
+    """How many there are."""
+    process_index: int | None = None
+    """Which of them this is, from 0."""
+
+    def join(self) -> bool:
+        """Make this process one of them where any of the options says so; tells whether one did.
+
+        Raises:
+            TrainingError: the others are not found, or an option is missing.
+        """
+        from mapjax.train import TrainingError, join_processes
+
+        named = self.coordinator, self.process_count, self.process_index
+        if any(value is not None for value in named):
+            if None in named:
+                raise TrainingError(
+                    "coordinator: --coordinator HOST:PORT, --process-count N and --process-index I "
+                    "come together"
+                )
+        elif not self.distributed:
+            return False
+        coordinator, count, index = named
+        join_processes(coordinator, count=count, index=index)
+        return True
+
+
+class Command(NamedTuple):
+    """What a command line asks for."""
+
+    settings: "TrainSettings"
+    resume: bool
+    processes: Processes
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `mapjax train` with these arguments and return the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        from mapjax.train import TrainingError, load_data, train
-        from mapjax.train.devices import is_leader
-        from mapjax.train.errors import no_room
-        from mapjax.train.report import restored_samples, write_report
+        from mapjax.train import TrainingError
+        from mapjax.train.devices import end_without_the_others
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         return _fail(f"{error.name} is missing; pip install 'mapjax[train]' brings it")
-
-    from mapjax.cli._compilation_cache import keep_compiled_programs
-
     try:
-        settings, resume = _parse(argv)
-        data = load_data(settings)
+        settings, resume, processes = _parse(argv)
+        joined = processes.join()
     except BrokenPipeError:
         raise  # by whoever read the help
+    except (TrainingError, OSError, ValueError) as error:
+        return _fail(error)
+    if not joined:
+        return _train(settings, resume=resume)
+    try:
+        status = _train(settings, resume=resume)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    if status:
+        end_without_the_others(status)
+    return status
+
+
+def _train(settings: "TrainSettings", *, resume: bool) -> int:
+    import jax
+
+    from mapjax.cli._compilation_cache import keep_compiled_programs
+    from mapjax.train import TrainingError, load_data, train
+    from mapjax.train.devices import is_leader
+    from mapjax.train.errors import no_room
+    from mapjax.train.report import restored_samples, write_report
+
+    try:
+        data = load_data(settings)
     except (TrainingError, OSError, ValueError) as error:
         return _fail(error)
     keep_compiled_programs()
     try:
         state = train(settings, data=data, resume=resume)
         if is_leader():
-            samples = restored_samples(settings, data, state.ema)
+            samples = restored_samples(settings, data, jax.device_get(state.ema))
             with no_room(settings.output):
                 print(f"report: {write_report(settings.output, samples)}")
     except (TrainingError, OSError) as error:
@@ -69,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str]) -> "tuple[TrainSettings, bool]":
+def _parse(argv: Sequence[str]) -> Command:
     import tyro
 
     from mapjax.data import RenderSettings
@@ -86,24 +151,26 @@ def _parse(argv: Sequence[str]) -> "tuple[TrainSettings, bool]":
         device: tyro.conf.OmitArgPrefixes[groups.DeviceSettings],
         model: RainHazeConfig,
         render: RenderSettings,
+        processes: tyro.conf.OmitArgPrefixes[tyro.conf.FlagCreatePairsOff[Processes]],
         *,
         resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
         recipe: Annotated[
             Path | None, tyro.conf.arg(metavar="FILE.yaml|FILE.py|NAME", help_behavior_hint="")
         ] = None,
-    ) -> tuple[TrainSettings, bool]:
+    ) -> Command:
         """Train.
 
         Args:
             model: The network; its dtype is what it computes in, parameters stay in float32.
             render: How rain and haze are drawn over clean pictures.
+            processes: Several processes that train together, each by this command.
             resume: Go on from the newest checkpoint in the output folder.
             recipe: Settings in a file.
         """
         del recipe  # its settings are the defaults of the others
         parts = (run, data, schedule, optimizer, loss, device)
         values = {name: value for part in parts for name, value in vars(part).items()}
-        return TrainSettings(**values, model=model, render=render), resume
+        return Command(TrainSettings(**values, model=model, render=render), resume, processes)
 
     below = typed_values(TrainSettings, _values_below_options(argv))
     below.setdefault("output", tyro.MISSING)
@@ -115,6 +182,7 @@ def _parse(argv: Sequence[str]) -> "tuple[TrainSettings, bool]":
         *parts,
         below.get("model", RainHazeConfig()),
         below.get("render", RenderSettings()),
+        Processes(),
     )
     return tyro.cli(command, prog="mapjax train", description=_DESCRIPTION, args=argv)
 

@@ -65,7 +65,7 @@ def test_options_set_nested_settings():
         "--output run --steps 600 300 --patch 96 192 --batch 16 8 --max-minutes 9 "
         "--model.widths 32 64 --model.blocks 1 1 --model.dtype bfloat16 --render.bank 0.5"
     )
-    settings, resume = _parse(line.split(" "))
+    settings, resume, _ = _parse(line.split(" "))
     assert not resume
     assert settings.stage(600) == (8, 192)
     assert settings.model.widths == (32, 64)
@@ -77,7 +77,7 @@ def test_options_set_nested_settings():
 def test_resume_takes_the_settings_of_the_run_and_replaces_single_ones(tmp_path):
     before = TrainSettings(output=str(tmp_path), clean=("a", "b"), steps=(900,), seed=7)
     (tmp_path / "settings.json").write_text(before.to_json())
-    settings, resume = _parse(["--resume", "--output", str(tmp_path), "--seed", "8"])
+    settings, resume, _ = _parse(["--resume", "--output", str(tmp_path), "--seed", "8"])
     assert resume
     assert settings == TrainSettings(output=str(tmp_path), clean=("a", "b"), steps=(900,), seed=8)
 
@@ -112,11 +112,11 @@ def test_a_recipe_counts_less_than_options_and_more_than_a_run(tmp_path, name, t
     )
     (run / "settings.json").write_text(before.to_json())
     options = ["--output", str(run), "--recipe", str(tmp_path / name), "--steps", "1000", "2000"]
-    settings, _ = _parse(options)
+    settings, *_ = _parse(options)
     assert settings.steps == (1000, 2000)
     assert (settings.clean, settings.learning_rate) == (("a", "b"), 2e-3)
     assert settings.model == RainHazeConfig(stride=8)
-    settings, resume = _parse([*options[:4], "--resume"])
+    settings, resume, _ = _parse([*options[:4], "--resume"])
     assert resume
     assert settings.steps == (900,)
     assert settings.model == RainHazeConfig(stride=8, widths=(8,), blocks=(1,))
@@ -125,7 +125,7 @@ def test_a_recipe_counts_less_than_options_and_more_than_a_run(tmp_path, name, t
 def test_the_recipe_of_the_weights_is_in_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = ["--recipe", "rainhaze-s", "--clean", "photos", "--depth-scenes", "scenes"]
-    settings, _ = _parse(["--output", "run", *options])
+    settings, *_ = _parse(["--output", "run", *options])
     assert settings.model == NAMED["rainhaze-s"]
     assert settings.render.contrast == (0.1, 1.0)
     assert len(settings.steps) == len(settings.patch) == 3
