@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,14 @@ Tree = TypeVar("Tree")
 
 logger = logging.getLogger(__name__)
 
+# In the words of the operating system, between many of TensorStore.
+_NO_ROOM = re.compile("No space left on device|Disk quota exceeded|File too large")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not an error that Orbax also raises: the traces of its threads hide the sentence about it."""
+    return record.levelno < logging.ERROR or "orbax" not in record.pathname
+
 
 class Checkpoints:
     """The checkpoints in a folder: the newest `keep`, and the best by a metric.
@@ -46,6 +55,7 @@ class Checkpoints:
     def __init__(self, folder: str | os.PathLike[str], *, keep: int = 2) -> None:
         self.folder = Path(folder).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("absl").addFilter(_is_news)
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -130,7 +140,7 @@ class Checkpoints:
             try:
                 state = self._restore(step, like)
             except Exception as error:  # Orbax and TensorStore raise many kinds
-                failures[step] = _first_line(error)
+                failures[step] = _reason(error)
             else:
                 self._set_aside(failures)
                 return state
@@ -173,7 +183,7 @@ class Checkpoints:
             free = shutil.disk_usage(self.folder).free
             raise TrainingError(
                 f"{self.folder}: a checkpoint cannot be written, with {free / 1e6:.0f} MB free on "
-                f"the disk ({_first_line(error)}); those of the steps {whole or '(none)'} are "
+                f"the disk ({_reason(error)}); those of the steps {whole or '(none)'} are "
                 "whole: make room and go on with --resume"
             ) from error
 
@@ -182,5 +192,7 @@ def _psnr(metrics: dict[str, float]) -> float:
     return metrics["psnr"]
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    if found := _NO_ROOM.search(str(error)):
+        return found[0]
     return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,39 @@ def test_interrupted_and_resumed_run_equals_a_whole_one(settings, whole):
     chex.assert_trees_all_equal(train(chosen, resume=True), whole[1])
     # A finished run has nothing left to do.
     chex.assert_trees_all_equal(train(chosen, resume=True), whole[1])
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, where this process may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_full_disk_is_told_in_a_sentence_and_costs_no_checkpoint(
+    settings, whole, small_disk, caplog
+):
+    chosen = settings(output=str(small_disk / "run"), validate_every=4)
+    filler, first = small_disk / "filler", small_disk / "run" / "checkpoints" / "2"
+
+    def fill(params):
+        while not first.exists():  # it is written in the background
+            time.sleep(0.01)
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+        return {"mean": 20.0}
+
+    with pytest.raises(TrainingError, match=r"No space left on device.*: make room and go on") as e:
+        train(chosen, validate=fill)
+    assert "\n" not in str(e.value)
+    assert "Traceback" not in caplog.text
+    filler.unlink()
+    chex.assert_trees_all_equal(train(chosen, resume=True), whole[1])
+    assert [line["step"] for line in events(chosen, "start")] == [0, 2]
 
 
 def test_updates_that_are_not_finite_end_the_run(settings, tmp_path):
