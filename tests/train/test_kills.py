@@ -9,7 +9,7 @@ import sys
 import pytest
 
 EVERY = 10  # steps between checkpoints
-# Each takes a process of its own; MAPJAX_KILLS=20 is a thorough test.
+# Each takes a process of its own. `MAPJAX_KILLS=20 pytest -s` is thorough, and tells of each.
 KILLS = int(os.environ.get("MAPJAX_KILLS", "1"))
 
 SCRIPT = """
@@ -90,9 +90,17 @@ def test_killed_at_random_moments(tmp_path, compiling):
             return len(lines) >= least and (anywhere or writes())
 
         (_, first), *said = run(tmp_path, compiling, steps=steps, kill=kill)
-        # What was lost: what came after the last pause, and a checkpoint that was being written.
-        assert int(first) >= reached - 2 * EVERY
+        check(int(first), reached)
         reached = int(said[-1][1])
+        moment = "in the middle of a write" if writes() else "between two writes"
+        print(f"killed at step {reached:>3}, {moment:<24}", end="  ")
     (_, first), *_, (_, resumed, whole) = run(tmp_path, compiling, steps=steps)
-    assert int(first) >= reached - 2 * EVERY
+    check(int(first), reached)
     assert resumed == whole
+
+
+def check(first, reached):
+    """What was lost: what came after the last pause, and a checkpoint that was being written."""
+    if reached:
+        print(f"resumed from {first:>3}, {reached - first:>2} steps lost")
+    assert first >= reached - 2 * EVERY
