@@ -1,9 +1,13 @@
 from typing import NamedTuple
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from mapjax.train import TrainingError, Watch
+from mapjax.train import TrainingError, Watch, guard, init_state, loop, make_step
 
 
 class Metrics(NamedTuple):
@@ -47,3 +51,26 @@ def test_too_many_in_a_row_end_the_run(watch):
     watch(1, Metrics(4, 2), BATCH)
     with pytest.raises(TrainingError, match="the last 3 updates were not finite"):
         watch(2, Metrics(5, 3), BATCH)
+
+
+def test_batch_with_a_nan_is_told_of_kept_and_moves_nothing(tmp_path):
+    optimizer = guard(optax.adam(0.1))
+    step = make_step(
+        lambda params, x: jnp.mean((params["by"] * x) ** 2), optimizer, prepare=lambda key, x: x
+    )
+    good, bad = np.float32([1, 2, 3]), np.float32([1, np.nan, 3])
+
+    def run(*batches):
+        said = []
+        watch = Watch(tmp_path, limit=2, tell=lambda *words: said.append(words))
+        state = init_state({"by": jnp.float32(1)}, optimizer)
+        return said, loop(step, state, batches, key=jax.random.key(0), on_step=watch)
+
+    (told, end), (silent, expected) = run(good, bad, good), run(good, good)
+    assert ([number for number, _ in told], silent) == ([2], [])
+    with np.load(tmp_path / told[0][1]["batch"], allow_pickle=False) as kept:
+        np.testing.assert_array_equal(*kept.values(), bad)
+    chex.assert_trees_all_equal(end.params, expected.params)
+    assert int(end.optimizer.total_notfinite) == 1
+    with pytest.raises(TrainingError, match="the last 2 updates were not finite"):
+        run(good, bad, bad, good)
