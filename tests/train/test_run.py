@@ -136,6 +136,27 @@ def test_truncated_picture_is_named(settings, tmp_path):
         load_data(settings(clean=(str(folder),)))
 
 
+def test_picture_that_breaks_a_run_costs_no_more_than_the_interval(
+    settings, whole, clean_folder, tmp_path
+):
+    """Pictures that do not fit into memory are decoded when they are drawn."""
+    folder = shutil.copytree(clean_folder, tmp_path / "pictures")
+    chosen = settings(clean=(str(folder),), memory=0.0, workers=1)
+    intact = (folder / "2.png").read_bytes()
+    (folder / "2.png").write_bytes(intact[:-300])
+    with pytest.raises(OSError, match=r"2\.png: cannot be read as a picture"):
+        train(chosen)
+    (folder / "2.png").write_bytes(intact)
+    chex.assert_trees_all_equal(train(chosen, resume=True), whole[1])
+
+
+def test_one_small_picture_is_a_data_set(settings, tmp_path):
+    Image.effect_noise((11, 9), 90).save(tmp_path / "only.png")
+    chosen = settings(clean=(str(tmp_path),))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(train(chosen).params))
+    assert [line["skipped"] for line in events(chosen, "loss")] == [0, 0, 0]
+
+
 @pytest.mark.breadth
 def test_killed_run_resumes_to_the_same_weights(settings, whole, compiling):
     """SIGKILL in the middle of the write of a checkpoint, of the whole command."""
