@@ -1,6 +1,7 @@
 """`mapjax weights`."""
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,11 +34,15 @@ def main(arguments: Sequence[str]) -> int:
     # Imported here: the help does not wait for JAX.
     from mapjax.models.zoo import PUBLISHED, ArchiveError, install
 
+    # Asked to end, it leaves as little behind as when it is interrupted by Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         path = install(command.name, archive=command.archive)
     except (ArchiveError, OSError) as error:
         _output.say_error(error)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     published = PUBLISHED[command.name]
     print(f"{path}: from {published.package}@{published.version}; licence: {published.licence}")
     print(f"mapjax restore PHOTO... --output DIR --model {command.name}", file=sys.stderr)

@@ -1,3 +1,6 @@
+import os
+import signal
+
 import pytest
 
 from mapjax.cli import main
@@ -22,3 +25,20 @@ def test_what_went_wrong_is_one_line(capsys, monkeypatch, error):
     monkeypatch.setattr(zoo, "install", install)
     assert main(["weights", "get", "maxim-derain"]) == 1
     assert capsys.readouterr() == ("", f"mapjax: {error}\n")
+
+
+def test_who_is_asked_to_end_cleans_up(capsys, monkeypatch):
+    cleaned = []
+
+    def install(name, archive):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            cleaned.append(name)
+
+    monkeypatch.setattr(zoo, "install", install)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["weights", "get", "maxim-derain"]) == 130
+    assert capsys.readouterr() == ("", "mapjax: interrupted\n")
+    assert cleaned == ["maxim-derain"]
+    assert signal.getsignal(signal.SIGTERM) == before

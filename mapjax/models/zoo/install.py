@@ -36,8 +36,8 @@ def install(name: str, *, archive: Path | None = None) -> Path:
 
     Raises:
       ArchiveError: no such name; npm is not there or fails; another digest; parameters that are not
-        those of the network.
-      OSError: a folder that cannot be written to.
+        those of the network; a cache that cannot be written to.
+      OSError: an archive that cannot be read.
     """
     if name not in PUBLISHED:
         raise ArchiveError(f"no published weights {name}: there are {', '.join(PUBLISHED)}")
@@ -51,12 +51,24 @@ def install(name: str, *, archive: Path | None = None) -> Path:
             model = with_parameters(Maxim, published.config, parameters, source=str(archive))
         except (ValueError, KeyError, tarfile.TarError) as error:
             raise ArchiveError(f"{archive}: cannot be converted: {error}") from error
+    try:
+        _store(model, name, published, target)
+    except OSError as error:
+        raise ArchiveError(
+            f"{target}: cannot be written: {error.strerror}; make room or allow it, or name another "
+            "folder for caches (XDG_CACHE_HOME on Linux)"
+        ) from error
+    return target
+
+
+def _store(model: Maxim, name: str, published: Published, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    for part in target.parent.glob(f".{target.name}.*.part"):  # of a process that was killed
+        part.unlink(missing_ok=True)
     origin = f"{published.package}@{published.version}"
     save(model, target, metadata={"origin": origin, "licence": published.licence})
     with replacing(target.with_suffix(".md")) as file:
         file.write(card(name, published, target).encode())
-    return target
 
 
 def _fetch(published: Published, folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """From an archive to weights in the cache, and what may go wrong on the way."""
 
 import dataclasses
+import errno
 import hashlib
 import subprocess
 import sys
@@ -72,6 +73,24 @@ def test_a_parameter_that_is_missing_is_named(published, parameters, tmp_path):
     with pytest.raises(ArchiveError, match=r"cannot be converted.*missing.*down\.kernel"):
         install("tiny", archive=published)
     assert _cached(tmp_path) == []
+
+
+def test_a_cache_without_room_is_named(published, parameters, tmp_path, monkeypatch):
+    def save(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MODULE, "save", save)
+    with pytest.raises(ArchiveError, match=r"tiny\.safetensors: .*: No space left on device; make"):
+        install("tiny", archive=published)
+    assert _cached(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_removed(published, parameters, tmp_path):
+    weights = files.cached_weights("tiny")
+    weights.parent.mkdir(parents=True)
+    weights.with_name(f".{weights.name}.1a2b.part").write_bytes(b"half")
+    install("tiny", archive=published)
+    assert _cached(tmp_path) == ["tiny.md", "tiny.safetensors"]
 
 
 def test_an_unknown_name_lists_the_known_ones():
