@@ -62,10 +62,14 @@ def test_the_picture_of_the_package(package):
         for name in ("fixture", "result")
     )
     # The package cuts fractions off: where a value lies at a whole level, a rounding more or less
-    # is a level. Dehazing multiplies what is left of the light, and with it the roundings.
-    levels = np.floor(np.clip(_as_the_package(folder, model, given), 0, 1) * 255)
-    assert np.abs(levels - expected).max() <= 1
-    assert (levels == expected).mean() > 0.99
+    # is a level. Ours lie within 0.0001 levels of what was cut. The picture of dehazing indoors was
+    # restored on something less exact: it is up to 0.03 levels off, also from TensorFlow.js, whose
+    # WebAssembly and ours are 0.0002 levels apart on a patch of it.
+    share, off = (0.99, 0.04) if _in_patches(folder) else (0.9999, 2e-4)
+    levels = np.clip(_as_the_package(folder, model, given), 0, 1) * 255
+    assert np.abs(np.floor(levels) - expected).max() <= 1
+    assert np.abs(levels - (expected + 0.5)).max() <= 0.5 + off
+    assert (np.floor(levels) == expected).mean() > share
 
 
 def _as_the_package(folder, model, given):
@@ -73,7 +77,7 @@ def _as_the_package(folder, model, given):
     pixels, whose seams show at multiples of 252."""
     height, width = given.shape[:2]
     given = given[None] / np.float32(255)
-    if "indoor" not in json.loads((folder / "package.json").read_text())["name"]:
+    if not _in_patches(folder):
         padded = np.pad(given, ((0, 0), (0, -height % 64), (0, -width % 64), (0, 0)))
         return _run(model, padded)[0, :height, :width]
     size, seam = 256, 252
@@ -86,6 +90,10 @@ def _as_the_package(folder, model, given):
         patch = patch[top - rows.start :, left - columns.start :]
         restored[top : rows.stop, left : columns.stop] = patch
     return restored
+
+
+def _in_patches(folder):
+    return "indoor" in json.loads((folder / "package.json").read_text())["name"]
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 128)], ids=str)
@@ -101,4 +109,4 @@ def test_tensorflow_js_on_other_pictures(package, size, tmp_path):
     arguments = [modules, folder / "models", tmp_path / "input", str([1, *size, 3])]
     subprocess.run([node, SCRIPT, *arguments, tmp_path / "output"], check=True)
     expected = np.fromfile(tmp_path / "output", "<f4").reshape(image.shape)
-    np.testing.assert_allclose(_run(model, image), expected, atol=1e-3)
+    np.testing.assert_allclose(_run(model, image), expected, atol=1e-4)
