@@ -5,10 +5,9 @@
 
 In this order: the bandwidth of a large copy; the kernels against a reference in float64, at odd
 sizes; times of the forward pass alone and with the gradient, 36 taps, for every form of the
-operation and a few tiles of the Triton kernels. The kernel through Mosaic GPU has a forward pass
-alone, and the plain rule for its gradient. `fraction` is the part of the copy's bandwidth at which
-the fewest bytes there are, each array once, would take the measured time. A form that fails is
-reported and left.
+operation and a few tiles of the Triton kernels. `fraction` is the part of the copy's bandwidth at
+which the fewest bytes there are, each array once, would take the measured time. A form that fails
+is reported and left.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ are written when a tile is done, for no tile below reaches there, and the others
 
 A coefficient's cotangent takes the place of what it is computed of: of the logits in shared memory
 that the pixel has read, the pixel is the last reader. With a stride these are the two lines of the
-tile's rows of the grid, and once a tile they are gathered from: a cell from the gaps on both of its
-sides, in both lines, of which the lower one is kept for the next tile.
+tile's rows of the grid, and once a tile the cells gather from them. What the lower line gives is
+kept for the next tile.
 
 What two strips, or two parts of a strip, give to the same pixel or cell is left in float32 for
 plain JAX to add up, `overlaps`.
@@ -42,8 +42,9 @@ from mapjax_kernels.derain_dehaze.mosaic_gpu_tile import (
     Shape,
     Tile,
     load,
-    phases,
+    share,
     starts,
+    store_line,
 )
 from mapjax_kernels.derain_dehaze.overlaps import cells, overlapped
 from mapjax_kernels.derain_dehaze.pixels import Tap, pull_back, total
@@ -152,8 +153,8 @@ def _derain_dehaze_back(
         for piece in _pieces(_below(sums, shape.sums[0] - shape.rows)):
             _clear(piece)
         plgpu.commit_smem()
-        # The next tiles come to where the coefficients are.
-        plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+        if shape.stride == 1:  # the next tiles come to where the coefficients are
+            plgpu.wait_smem_to_gmem(0, wait_read_only=True)
 
     plgpu.emit_pipeline(
         compute,
@@ -179,7 +180,8 @@ def _give(
     light_sums: Any,
 ) -> None:
     """What the pixels of a tile give; coefficients get it where they are."""
-    shape, (logits, slope, veil) = tile.shape, coefficients(planes)
+    shape = tile.shape
+    logits, slope, veil = coefficients(shape, planes)
     along = tile.grid(slope) / tile.colors
     columns = []
 
@@ -216,17 +218,25 @@ def _put(tile: Tile, ref: Any, value: jax.Array) -> None:
     rows = tile.apart(value)
     below = total(row * ((i + 0.5) / len(rows)) for i, row in enumerate(rows))
     for i, line in enumerate((total(rows) - below, below)):
-        plgpu.store(ref.at[i, pl.ds(tile.shape.first, COLUMNS)], line)
+        store_line(tile.shape, ref.at[i], line)
 
 
 def _gathered(shape: Shape, lines: Any, chosen: Any, line: int) -> jax.Array:
-    """What cells get from one of their lines, from the gap before each and the gap after."""
-    gaps = lines.shape[2] // shape.stride - 1
+    """What cells get from one of their lines: of their own pixels, and of those on either side.
+
+    Next to the first and the last cell of a line is another pixel's, outside of the strip: zeros.
+    """
+    along = lines.shape[2] // shape.stride
+
+    def given(pixel: int, away: int) -> jax.Array:
+        return load(lines.at[chosen, line, pl.ds(pixel * along + away, along)])
+
     terms = []
-    for phase in range(shape.stride):
-        share = (phase + 0.5) / shape.stride
-        for start, part in ((0, share), (1, 1 - share)):
-            terms.append(load(phases(shape, lines, (chosen, line), start, gaps, phase)) * part)
+    for pixel in range(shape.stride):
+        far = share(shape, pixel)
+        # The first half of a cell lies between it and the cell on its left.
+        own, away = (far, 1) if pixel < shape.lead else (1 - far, -1)
+        terms += [given(pixel, 0) * own, given(pixel, away) * (1 - own)]
     return total(terms)
 
 

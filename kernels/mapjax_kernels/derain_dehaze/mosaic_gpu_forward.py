@@ -50,8 +50,8 @@ def _derain_dehaze(
 
     def compute(indices: Any, image: Any, *planes: Any) -> None:
         (step,) = indices
-        image, planes = strip.ready(step, image, planes, **scratch)
-        logits, slope, veil = coefficients(planes)
+        image, ready = strip.ready(step, image, planes, **scratch)
+        logits, slope, veil = coefficients(shape, ready)
         # What is left there of the tile before is on its way by now.
         plgpu.wait_smem_to_gmem(0, wait_read_only=True)
         values_of = pixels(shape, finished, (shape.rows, COLUMNS))

@@ -15,6 +15,7 @@ from mapjax_kernels.derain_dehaze.mosaic_gpu_tile import (
     COLUMNS,
     LINES,
     Shape,
+    by_pixel,
     first_row,
     interpolate,
     widen,
@@ -99,8 +100,8 @@ class Strip:
         return self.index * COLUMNS + self.shape.margin[1]
 
     @property
-    def first_gap(self) -> Any:
-        """Along a line."""
+    def first_cell(self) -> Any:
+        """Of lines: the one before the strip."""
         return self.index * (COLUMNS // self.shape.stride) - 1
 
     @property
@@ -125,7 +126,7 @@ class Strip:
             size = (planes, pl.Element(rows), pl.Element(columns))
             if shape.stride == 1:
                 return plgpu.BlockSpec(size, lambda step: (0, self.top(step), self.left))
-            left = self.first_gap - 1 + shape.margin[1]
+            left = self.first_cell - 1 + shape.margin[1]
             return plgpu.BlockSpec(size, lambda step: (0, first_row(shape, self.row(step)), left))
 
         return [
@@ -145,16 +146,17 @@ class Strip:
         if self.shape.stride == 1:
             return image, list(planes)
         for staged, name in zip(planes, LINES, strict=True):
-            interpolate(self.shape, self.row(step), self.first_gap, staged, lines[name])
+            interpolate(self.shape, self.row(step), self.first_cell, staged, lines[name])
         return image, [lines[name] for name in LINES]
 
 
-def coefficients(planes: Sequence[Any]) -> tuple[Any, Any, Any]:
+def coefficients(shape: Shape, planes: Sequence[Any]) -> tuple[Any, Any, Any]:
     """Filter logits, luma slope and transmission logit of a tile, of the latter two the plane."""
-    logits, *others = planes
-    if len(others) == 1:
-        return logits, others[0].at[0], others[0].at[1]
-    return logits, *(ref.at[0] for ref in others)
+    if shape.stride == 1:
+        logits, slope, veil = planes
+        return logits, slope.at[0], veil.at[0]
+    logits, others = (by_pixel(shape, lines) for lines in planes)
+    return logits, others.at[0], others.at[1]
 
 
 def _pad(array: jax.Array, axis: int, before: tuple[int, int], size: tuple[int, int]) -> jax.Array:

@@ -11,7 +11,8 @@ all banks, which three halves of a word would not.
 
 With a stride, tiles are shifted up by half a cell, so that the rows of one lie between the same two
 rows of the grid. These two are interpolated along the row once a tile, in shared memory: of a plane
-of coefficients a tile has two lines, and a pixel lies between them.
+of coefficients a tile has two lines, and a pixel lies between them. In a line, the first pixels of
+all cells come first, then the second pixels: what threads write and read lies side by side.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Shape:
 
     @property
     def lead(self) -> int:
-        """Rows that the first tile begins before the picture, and columns before the first gap."""
+        """Rows that the first tile begins before the picture: half a cell."""
         return self.stride // 2
 
     @property
@@ -88,25 +89,13 @@ class Shape:
         return -(-self.height // self.stride), -(-self.width // self.stride)
 
     @property
-    def gaps(self) -> int:
-        """Between centres of cells, along a line of the filter's planes.
-
-        One is before the first pixel of a strip, and two after the last.
-        """
+    def along(self) -> int:
+        """Cells of a line of the filter: those of a strip, one before and more after."""
         return COLUMNS // self.stride + COLUMNS // PLANES
 
-    def line(self, gaps: int) -> int:
-        """The length of a line; backward, a cell is read with the gap on its other side."""
-        return (gaps + self.backward) * self.stride
-
-    @property
-    def first(self) -> int:
-        """Of a line, the entry of the first pixel."""
-        return self.stride + self.lead
-
-    def staged_cells(self, planes: int, gaps: int) -> int:
-        """Columns of the grid that come with a tile."""
-        return _round_up(gaps + 1, max(ALIGNED, WHOLE // math.gcd(WHOLE, 4 * planes)))
+    def staged_cells(self, planes: int, along: int) -> int:
+        """Columns of the grid that come with a tile: of a line, and one more on each side."""
+        return _round_up(along + 2, max(ALIGNED, WHOLE // math.gcd(WHOLE, 4 * planes)))
 
     @property
     def planes(self) -> int:
@@ -115,8 +104,8 @@ class Shape:
 
     @property
     def lines(self) -> tuple[tuple[int, int], ...]:
-        """Planes and gaps of `LINES`; of a few planes, gaps enough for all threads."""
-        return (self.planes, self.gaps), (2, _round_up(self.gaps, COLUMNS // 2))
+        """Planes and cells of `LINES`; of a few planes, cells enough for all threads."""
+        return (self.planes, self.along), (2, _round_up(self.along, COLUMNS // 2))
 
     @property
     def tiles(self) -> int:
@@ -185,7 +174,7 @@ class Shape:
         if self.stride == 1:
             planes = [(n, self.rows, COLUMNS) for n in (len(self.offsets), 1, 1)]
         else:
-            planes = [(n, 2, self.staged_cells(n, gaps)) for n, gaps in self.lines]
+            planes = [(n, 2, self.staged_cells(n, along)) for n, along in self.lines]
         return [*[tile] * self.backward, picture, *planes]
 
     @property
@@ -195,10 +184,10 @@ class Shape:
         if self.itemsize < 4:
             found["wide"] = (self.rows + 2 * self.reach[0], self.window[1], self.channels)
         if self.stride > 1:
-            for name, (planes, gaps) in zip(LINES, self.lines, strict=True):
-                found[name] = (planes, 2, self.line(gaps))
+            for name, (planes, along) in zip(LINES, self.lines, strict=True):
+                found[name] = (planes, 2, self.stride * along)
                 if self.backward:
-                    found[f"{name}_below"] = (planes, gaps)
+                    found[f"{name}_below"] = (planes, along)
         if self.backward:
             found |= {"sums": self.sums, "light_sums": (self.channels, COLUMNS)}
         return found
@@ -277,7 +266,6 @@ class Tile:
             (COLUMNS,), jnp.float32, layout=plgpu.Layout.WG_STRIDED((COLUMNS,), vec_size=1)
         )
 
-        @plgpu.inline_mgpu(arg_types=(whole,), return_type=(row,) * self.shape.rows)
         def take(_: Any, values: mgpu.FragmentedArray) -> tuple[mgpu.FragmentedArray, ...]:
             layout = mgpu.WGStridedFragLayout((COLUMNS,), vec_size=1)
             return tuple(
@@ -287,14 +275,15 @@ class Tile:
                 for i in range(self.shape.rows)
             )
 
-        return list(take(values))
+        inline: Any = plgpu.inline_mgpu(arg_types=(whole,), return_type=(row,) * self.shape.rows)
+        return list(inline(take)(values))
 
     def grid(self, ref: Any, *, plane: Any = None) -> jax.Array:
         if plane is not None:
             ref = ref.at[plane]
         if self.shape.stride == 1:
             return load(ref)
-        above, below = (load(ref.at[i, pl.ds(self.shape.first, COLUMNS)]) for i in (0, 1))
+        above, below = (load_line(self.shape, ref.at[i]) for i in (0, 1))
         spread = lambda line: jnp.broadcast_to(line, self.extent)  # noqa: E731
         return self.fma(self.share_down, spread(below - above), spread(above))
 
@@ -328,48 +317,75 @@ def widen(shape: Shape, staged: Any, wide: Any) -> None:
 
 
 def interpolate(shape: Shape, row: Any, first: Any, staged: Any, lines: Any) -> None:
-    """Write lines (planes, 2, entries) of two rows of the grid, (planes, 2, cells).
+    """Write lines, (planes, 2, pixels of a cell x cells), of two rows of the grid.
 
-    Line 0 is of row `row` - 1, line 1 of `row`; staged are the columns from `first` - 1 on.
-    Backward, there are zeros where the strip has no pixel: only pixels give to cells.
+    Line 0 is of row `row` - 1, line 1 of `row`. A line begins at cell `first`, and what is staged,
+    (planes, 2, cells), one before. Backward, cells outside of the strip have zeros: they give none.
     """
     rows, columns = shape.cells
     start = first_row(shape, row)
     planes, _, length = lines.shape
-    gaps = length // shape.stride - shape.backward
+    along = length // shape.stride
     count = min(planes, PLANES)
-    extent = (count, gaps)
-    place = iota(extent, 1)
-    gap = first + place
+    place = iota((count, along), 1)
+    cell = first + place
 
     def line(i: Any, _: None) -> None:
         source = jnp.clip(row - 1 + i, 0, rows - 1) - start
         for plane in starts(planes, count):
             chosen = pl.ds(plane, count)
-            left, right = (load(staged.at[chosen, source, pl.ds(j, gaps)]) for j in (0, 1))
+            left, own, right = (load(staged.at[chosen, source, pl.ds(j, along)]) for j in range(3))
             # Beyond the outer centres the outer cells hold.
-            left = jnp.where(gap > 0, left, right)
-            right = jnp.where(gap < columns, right, left)
-            difference = right - left
-            for phase in range(shape.stride):
-                value = left + difference * ((phase + 0.5) / shape.stride)
-                if shape.backward:
-                    entry = place * shape.stride + (phase - shape.first)
-                    value = jnp.where((entry >= 0) & (entry < COLUMNS), value, 0)
-                plgpu.store(phases(shape, lines, (chosen, i), 0, gaps, phase), value)
+            left = jnp.where(cell > 0, left, own)
+            right = jnp.where(cell < columns - 1, right, own)
+            if shape.backward:
+                inside = (place > 0) & (place <= COLUMNS // shape.stride)
+                left, own, right = (jnp.where(inside, value, 0) for value in (left, own, right))
+            for pixel in range(shape.stride):
+                near, far = (left, own) if pixel < shape.lead else (own, right)
+                value = near + (far - near) * share(shape, pixel)
+                plgpu.store(lines.at[chosen, i, pl.ds(pixel * along, along)], value)
 
     jax.lax.fori_loop(0, 2, line, None)
 
 
-def phases(
-    shape: Shape, lines: Any, index: tuple[Any, Any], start: int, gaps: int, phase: int
-) -> Any:
-    """The entries of one phase in some gaps of lines."""
+def share(shape: Shape, pixel: int) -> float:
+    """How far a pixel of a cell is from the centre on its left to that on its right."""
+    return ((pixel + shape.lead) % shape.stride + 0.5) / shape.stride
+
+
+def by_pixel(shape: Shape, lines: Any) -> Any:
+    """Lines as `load_line` and `store_line` take them, (..., pixels of a cell, cells)."""
     if shape.interpret:  # which knows no reshape
-        return lines.at[*index, pl.ds(start * shape.stride + phase, gaps, shape.stride)]
+        return lines
     planes, two, length = lines.shape
-    split = lines.reshape(planes, two, length // shape.stride, shape.stride)
-    return split.at[*index, pl.ds(start, gaps), phase]
+    return lines.reshape(planes, two, shape.stride, length // shape.stride)
+
+
+def load_line(shape: Shape, line: Any) -> jax.Array:
+    """The pixels of a strip in their order."""
+    if shape.interpret:
+        return jnp.stack([load(piece) for piece in _by_pixel(shape, line)], 1).reshape(COLUMNS)
+    return load(_in_order(shape, line)).reshape(COLUMNS)
+
+
+def store_line(shape: Shape, line: Any, value: jax.Array) -> None:
+    value = value.reshape(COLUMNS // shape.stride, shape.stride)
+    if not shape.interpret:
+        plgpu.store(_in_order(shape, line), value)
+        return
+    for pixel, piece in enumerate(_by_pixel(shape, line)):
+        plgpu.store(piece, value[:, pixel])
+
+
+def _in_order(shape: Shape, line: Any) -> Any:
+    return line.at[:, pl.ds(1, COLUMNS // shape.stride)].transpose((1, 0))
+
+
+def _by_pixel(shape: Shape, line: Any) -> list[Any]:
+    along = line.shape[0] // shape.stride
+    cells = COLUMNS // shape.stride
+    return [line.at[pl.ds(pixel * along + 1, cells)] for pixel in range(shape.stride)]
 
 
 def first_row(shape: Shape, row: Any) -> Any:
