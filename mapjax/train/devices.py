@@ -1,6 +1,5 @@
 """The devices of a run: a mesh of them, what lies where, and the processes that share them."""
 
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -204,7 +203,7 @@ def _check_processes(devices: int, spatial: int) -> None:
             f"devices: a run of several processes takes all of their {jax.device_count()} devices, "
             f"got {devices}; choose a batch that they divide"
         )
-    if math.gcd(jax.local_device_count(), spatial) != spatial:
+    if jax.local_device_count() % spatial:
         raise TrainingError(
             f"spatial: {spatial} devices a picture do not divide the {jax.local_device_count()} of "
             "a process"

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mapjax.train.devices import to_host
+from mapjax.train.devices import is_leader, to_host
 from mapjax.train.errors import TrainingError
 from mapjax.train.tree import named_leaves
 
@@ -105,6 +105,6 @@ class Watch:
     def _dump(self, step: int, batch: Any) -> str:
         path = self._folder / f"skipped-{step}.npz"
         arrays = {name: to_host(leaf) for name, leaf in named_leaves(batch).items()}
-        if jax.process_index() == 0:
+        if is_leader():
             np.savez_compressed(path, **arrays)
         return path.name

@@ -1,6 +1,7 @@
 """What a run says: JSON lines in a file, event files, a progress bar or plain lines for people."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -66,7 +67,7 @@ class Log:
             self.resume_clock()  # the first step compiles
         if self._step % self._every:
             return
-        finite = [loss for loss in self._losses if loss == loss]
+        finite = [loss for loss in self._losses if math.isfinite(loss)]
         record = {
             "loss": sum(finite) / len(finite) if finite else None,
             "gradient_norm": float(metrics.gradient_norm),
@@ -101,7 +102,8 @@ class Log:
     def event(self, step: int, kind: str, values: dict[str, Any], *, quiet: bool = False) -> None:
         """Write an event; `quiet` keeps it off the screen."""
         record = {"step": step, "event": kind, "time": round(time.time(), 1), **values}
-        self._file.write(json.dumps(record) + "\n")
+        plain = {name: _plain(value) for name, value in record.items()}
+        self._file.write(json.dumps(plain, allow_nan=False) + "\n")
         self._file.flush()
         if self._events is not None:
             self._events.add(step, kind, values)
@@ -140,6 +142,11 @@ def _memory_gib() -> float | None:
     statistics = jax.local_devices()[0].memory_stats() or {}
     peak = statistics.get("peak_bytes_in_use", peak_of_process())
     return None if peak is None else peak / 2**30
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has, which knows no number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _short(value: Any) -> str:

@@ -77,8 +77,13 @@ def _of_kind(log: Iterable[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [line for line in log if line["event"] == kind]
 
 
+def _scores(log: Iterable[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Those with a mean, which equal pictures, at an infinite PSNR, do not have."""
+    return [line for line in _of_kind(log, kind) if line["mean"] is not None]
+
+
 def _summary(log: Sequence[dict[str, Any]], settings: TrainSettings) -> str:
-    losses, validations = _of_kind(log, "loss"), _of_kind(log, "validation")
+    losses, validations = _of_kind(log, "loss"), _scores(log, "validation")
     rows = {"steps": f"{max(line['step'] for line in log)} of {settings.total_steps}"}
     for name, value in (_of_kind(log, "start") or [{}])[-1].items():
         if name in ("parameters", "device", "devices"):
@@ -92,7 +97,7 @@ def _summary(log: Sequence[dict[str, Any]], settings: TrainSettings) -> str:
         rows["updates left out"] = last["skipped"]
         if (memory := last.get("memory_gib")) is not None:
             rows["memory"] = f"{memory:.2f} GiB at most"
-    for line in _of_kind(log, "input")[-1:]:
+    for line in _scores(log, "input")[-1:]:
         rows["validation pictures as they are"] = f"{line['mean']:.2f} dB"
     if validations:
         best = max(validations, key=lambda line: line["mean"])
@@ -116,7 +121,7 @@ def _panels(log: Sequence[dict[str, Any]]) -> dict[str, list[Line]]:
     scores = [line("validation", name) for name in names if name not in ("step", "event", "time")]
     if len(scores) == 2:  # of one weather, which is the mean
         scores = scores[:1]
-    for entry in _of_kind(log, "input")[-1:]:
+    for entry in _scores(log, "input")[-1:]:
         steps = [step for score in scores for step, _ in score.points]
         if steps:
             ends = ((min(steps), entry["mean"]), (max(steps), entry["mean"]))

@@ -104,7 +104,7 @@ def _render_weathers(
     settings = dataclasses.replace(
         settings, rain_only=0.0, haze_only=0.0, rain_and_haze=1.0, noise_probability=0.0
     )
-    clean = np.stack([_middle(picture, size) for picture in pictures])
+    clean = np.stack([_shrink(picture, size) for picture in pictures])
     rendered = render(
         jax.random.key(_KEY),
         jnp.asarray(clean, jnp.float32) / 255,
@@ -121,17 +121,17 @@ def _cut_pairs(
     pairs = [(_cut(c, size), _cut(o, size)) for c, o in zip(clean, observed, strict=True)]
     side = min(len(square) for square, _ in pairs)
     squares, seen = (
-        np.stack([_middle_of(part, side) for part in parts]) for parts in zip(*pairs, strict=True)
+        np.stack([_middle(part, side) for part in parts]) for parts in zip(*pairs, strict=True)
     )
     return squares, {"pairs": seen}
 
 
 def _cut(picture: Image.Image, size: int) -> UInt8[np.ndarray, "side side 3"]:
     """The middle square, of `size` pixels or as large as it can be."""
-    return _middle_of(np.asarray(picture), min(size, *picture.size))
+    return _middle(np.asarray(picture), min(size, *picture.size))
 
 
-def _middle_of(pixels: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np.ndarray, "..."]:
+def _middle(pixels: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np.ndarray, "..."]:
     top, left = ((length - side) // 2 for length in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]
 
@@ -152,7 +152,8 @@ def _summary(scores: Mapping[str, Sequence[Float[Array, " batch"]]]) -> dict[str
     return {**result, "mean": sum(result.values()) / len(result)}
 
 
-def _middle(picture: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3"]:
+def _shrink(picture: Image.Image, size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """The largest middle square, resized to `size` pixels."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     box = (left, top, left + side, top + side)

@@ -26,6 +26,8 @@ from mapjax.train import TrainSettings
         (["--clean", "good", "--shares", "bad", "0.5"], "shares: bad is no folder of clean"),
         (["--clean", "good", "--depth-borrowed", "0.5"], "there are no depth_scenes to borrow"),
         (["--clean", "good", "--validation", "empty"], "empty: no pictures in it"),
+        (["--clean", "good", "--coordinator", "here:1"], "--process-index I come together"),
+        (["--clean", "good", "--distributed"], "distributed: this process cannot join the others"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, tmp_path, monkeypatch, capsys):

@@ -38,6 +38,14 @@ def test_losses_are_averaged_over_the_interval(open_log, tmp_path, capsys):
     assert "loss 1.5" in capsys.readouterr().out
 
 
+def test_numbers_that_are_not_finite_are_null(open_log, tmp_path):
+    with open_log() as log:
+        log.event(1, "skipped", {"loss": np.nan, "gradient_norm": np.inf, "batch": "a.npz"})
+    text = (tmp_path / "log.jsonl").read_text()
+    line = json.loads(text, parse_constant=pytest.fail)  # plain JSON: no NaN, no Infinity
+    assert (line["loss"], line["gradient_norm"], line["batch"]) == (None, None, "a.npz")
+
+
 def test_the_step_that_compiles_is_no_measure_of_speed(tmp_path):
     path = tmp_path / "log.jsonl"
     with Log(path, first=0, total=8, every=1, learning_rate=lambda step: 0.1) as log:

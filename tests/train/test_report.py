@@ -62,6 +62,15 @@ def read(folder, samples=()):
     return page, " ".join(" ".join(page.words).split())
 
 
+def test_a_psnr_of_equal_pictures_is_no_score(folder, monkeypatch):
+    """It is infinite, which the log has no number for."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    equal = ({"step": step, "event": "validation", "both": None, "mean": None} for step in (6, 8))
+    with (folder / "log.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in equal)
+    assert "best validation 21.50 dB, after 2 steps" in read(folder)[1]
+
+
 def test_what_happened_is_told(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     _, text = read(folder)
