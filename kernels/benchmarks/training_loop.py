@@ -5,8 +5,13 @@
 
 Both run the same compiled step from the same state, in turns. The bare step gets one batch that
 lies on the devices; the loop cuts its batches from pictures, renders nothing on the host, reads
-every step's metrics and writes a log, as `mapjax.train.train` does. Input keeps up where batches
-are made faster than steps take them.
+every step's metrics and writes a log, as `mapjax.train.train` does. Input keeps up where the loop
+does not wait for it, and where batches are made faster than steps take them.
+
+Ratios are those of a round, in which all forms run one after the other, and their median is told:
+what else the machine does changes from round to round. CPU time, of all threads, suffers least from
+it; where the device is the CPU it has all of a form's work, that of the threads that cut pictures,
+too. The wait for input is told as a part of the loop's time.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,14 +35,14 @@ from mapjax.data.pictures import Pictures
 from mapjax.models import NAMED, RainHaze
 from mapjax.op import Table
 from mapjax.train import TrainData, TrainSettings, init_state, loop, make_mesh, make_step, split
-from mapjax.train.batch import observe
+from mapjax.train.batch import Batch, observe
 from mapjax.train.devices import replicate
 from mapjax.train.log import Log
 from mapjax.train.objective import make_objective
 from mapjax.train.run import feed
 from mapjax.train.step import learning_rate, make_optimizer
 
-COLUMNS = ("what", "ms/step", "of the bare step")
+COLUMNS = ("what", "ms/step", "CPU ms/step", "of the bare step", "of its CPU time")
 
 
 def main() -> None:
@@ -82,7 +88,18 @@ def measure(settings: TrainSettings, rounds: int) -> tuple[tuple, ...]:
             state, _ = step(state, key, batch)
         jax.block_until_ready(state)
 
+    waits: list[float] = []
+
     def looped() -> None:
+        waits.append(0.0)
+
+        def timed(batches: Iterable[Batch]) -> Iterator[Batch]:
+            begin = time.perf_counter()
+            for batch in batches:
+                waits[-1] += time.perf_counter() - begin
+                yield batch
+                begin = time.perf_counter()
+
         with Log(
             Path(settings.output) / "log.jsonl",
             first=0,
@@ -93,7 +110,7 @@ def measure(settings: TrainSettings, rounds: int) -> tuple[tuple, ...]:
             state = loop(
                 step,
                 jax.tree.map(jnp.copy, start),
-                feed(settings, data, mesh, first=0),
+                timed(feed(settings, data, mesh, first=0)),
                 key=key,
                 on_step=lambda done, metrics, batch: log.step(metrics, pictures=len(batch.clean)),
             )
@@ -104,21 +121,36 @@ def measure(settings: TrainSettings, rounds: int) -> tuple[tuple, ...]:
             pass
 
     forms = {"bare step": bare, "loop": looped, "input alone": fed}
-    bare()  # compiles
-    times: dict[str, list[float]] = {name: [] for name in forms}
-    for _ in range(rounds):
-        for name, form in forms.items():
-            begin = time.perf_counter()
-            form()
-            times[name].append((time.perf_counter() - begin) / settings.total_steps)
+    for form in forms.values():
+        form()  # compiles, and starts threads
+    waits.clear()
+    times = [{name: clocked(form) for name, form in forms.items()} for _ in range(rounds)]
 
     def row(name: str) -> tuple:
-        # The ratio within a round: what else the machine does slows both.
-        ratios = (a / b for a, b in zip(times[name], times["bare step"], strict=True))
-        ms = 1e3 * statistics.median(times[name])
-        return name, round(ms, 2), f"{statistics.median(ratios):.3f}"
+        ms = (1e3 * statistics.median(t) / settings.total_steps for t in columns(name))
+        ratios = (
+            statistics.median(a / b for a, b in zip(own, bare_step, strict=True))
+            for own, bare_step in zip(columns(name), columns("bare step"), strict=True)
+        )
+        return name, *(round(x, 2) for x in ms), *(f"{ratio:.3f}" for ratio in ratios)
 
-    return tuple(map(row, forms))
+    def columns(name: str) -> tuple[list[float], ...]:
+        return tuple(map(list, zip(*(of_round[name] for of_round in times), strict=True)))
+
+    wall, _ = columns("loop")
+    waited = statistics.median(wait / total for wait, total in zip(waits, wall, strict=True))
+    wait = (
+        "loop, waiting for input",
+        round(1e3 * statistics.median(waits) / settings.total_steps, 2),
+    )
+    return *map(row, forms), (*wait, "", f"{waited:.2%} of the loop", "")
+
+
+def clocked(form: Callable[[], None]) -> tuple[float, float]:
+    """Seconds by the clock, and of all CPUs."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    form()
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def pictures() -> TrainData:
