@@ -11,10 +11,10 @@ class Models:
     """List the networks: parameters, arithmetic, licence, and what was measured with them.
 
     FLOPs are counted in the program for a picture of 256x256, a multiplication and its addition as
-    two. Quality is the PSNR of whole sets at 8 bits, by mapjax evaluate --input --model (of SOTS
-    indoor the scenes 1410 to 1419); it is left blank where that was not measured. Seconds are those
-    of one core of an AMD EPYC for a picture of 620x460. The card of a network, beside its weights,
-    says more.
+    two. Seconds are those of one core of an AMD EPYC for a picture of 620x460. Quality is the PSNR
+    of whole sets at 8 bits, by mapjax evaluate --input --target --model (of SOTS indoor the scenes
+    1410 to 1419), or - where that was not measured. The card of a network, beside its weights, says
+    more.
     """
 
 

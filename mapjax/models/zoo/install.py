@@ -55,8 +55,8 @@ def install(name: str, *, archive: Path | None = None) -> Path:
         _store(model, name, published, target)
     except OSError as error:
         raise ArchiveError(
-            f"{target}: cannot be written: {error.strerror}; make room or allow it, or name another "
-            "folder for caches (XDG_CACHE_HOME on Linux)"
+            f"{target}: cannot be written: {error.strerror}; make room or allow it, or name "
+            "another folder for caches (XDG_CACHE_HOME on Linux)"
         ) from error
     return target
 
