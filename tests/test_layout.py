@@ -1,12 +1,16 @@
 """Rules about the code as a whole: who imports whom, what is documented, what is never written."""
 
 import ast
+import collections.abc
 import importlib
 import inspect
 import pkgutil
 import re
+import typing
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 import mapjax
@@ -64,14 +68,52 @@ def test_kernels_do_not_import_the_library():
                 assert not [name for name in names if re.match(r"mapjax(\.|$)", name)], path
 
 
+def public(package):
+    """Name and value of what a package offers and this project wrote."""
+    module = importlib.import_module(f"mapjax.{package}")
+    for name in getattr(module, "__all__", vars(module)):
+        value = getattr(module, name)
+        of_ours = (getattr(value, "__module__", None) or "").startswith("mapjax")
+        if callable(value) and of_ours and not name.startswith("_"):
+            yield name, value
+
+
+def own_docstring(symbol):
+    """Not one that a class has from its base, or that a dataclass makes of its fields."""
+    text = vars(symbol).get("__doc__") if inspect.isclass(symbol) else inspect.getdoc(symbol)
+    return None if (text or "").startswith(f"{getattr(symbol, '__name__', '')}(") else text
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_symbol_is_documented(package):
-    module = importlib.import_module(f"mapjax.{package}")
-    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
-    for name in names:
-        symbol = getattr(module, name)
-        if callable(symbol) and (symbol.__module__ or "").startswith("mapjax"):
-            assert inspect.getdoc(symbol), f"{package}.{name} has no docstring"
+    found = dict(public(package))
+    assert found or package == "cli"
+    assert [name for name, symbol in found.items() if not own_docstring(symbol)] == []
+
+
+def shapeless(annotation):
+    """Is, or may be, an array of which no shape is said, as `Float[Array, "height width"]` does?"""
+    if annotation in ("jax.Array", "Array", "np.ndarray", jax.Array, np.ndarray):
+        return True
+    if typing.get_origin(annotation) is collections.abc.Callable:
+        return False
+    return any(map(shapeless, typing.get_args(annotation)))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_shapes_of_arrays_are_said(package):
+    for name, symbol in public(package):
+        called = vars(symbol).get("__call__") if inspect.isclass(symbol) else symbol
+        if called is None:
+            continue
+        signature = inspect.signature(called)
+        annotations = {name: p.annotation for name, p in signature.parameters.items()}
+        annotations["return"] = signature.return_annotation
+        # A key has no shape to speak of.
+        silent = [
+            n for n, annotation in annotations.items() if n != "key" and shapeless(annotation)
+        ]
+        assert not silent, f"{package}.{name}"
 
 
 @pytest.mark.parametrize(

@@ -60,3 +60,12 @@ def test_the_badge_opens_the_notebook_and_links_lead_somewhere(pairs):
         assert script.index(badge[0]) < script.index("# %%\n"), "the badge comes first"
         for link in re.findall(r"\]\(([^):]+)\)", script):
             assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_one_cell_installs_what_is_newest(pairs):
+    for path, _, notebook in pairs:
+        cells = [source for kind, source in cells_of_notebook(notebook) if kind == "code"]
+        (installing,) = (source for source in cells if "pip" in source)
+        assert installing is cells[0], path.name
+        (source,) = re.findall(r'"(mapjax\[.*)"', installing)
+        assert re.fullmatch(r"mapjax\[[\w,]+\] @ git\+https://github.com/mapjax/mapjax", source)

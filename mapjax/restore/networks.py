@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import jax
+from jaxtyping import Array, Float
 
 from mapjax.restore.defaults import DARK_CHANNEL, DEFAULT_MODEL
 
@@ -26,7 +26,9 @@ class RestorationModel(Protocol):
     halo: int
     glance: Callable[..., Any]
 
-    def __call__(self, image: jax.Array, *, glance: Any, window: Any) -> jax.Array: ...
+    def __call__(
+        self, image: Float[Array, "1 height width 3"], *, glance: Any, window: Any
+    ) -> Float[Array, "1 height width 3"]: ...
 
 
 def load_model(source: str | os.PathLike[str] | None = None) -> RestorationModel:
