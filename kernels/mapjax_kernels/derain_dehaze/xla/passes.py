@@ -13,9 +13,15 @@ from mapjax_kernels.derain_dehaze.xla.grid import Grid, to_grid
 from mapjax_kernels.derain_dehaze.xla.phases import Index, Layout, Tap, total
 
 
+# The logit of a tap outside of the picture: no weight beside any other. Finite, since the cells of a
+# grid may reach beyond the picture, to places with no tap at all: what is computed there is left
+# out, but differentiated with the rest, and a NaN would spread.
+NOWHERE = -1e30
+
+
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-    """The picture as phases with a halo: channels, luma, and 0 inside but -inf outside."""
+    """The picture as phases with a halo: channels, luma, and 0 inside but `NOWHERE` outside."""
 
     channels: list[jax.Array]
     luma: jax.Array
@@ -28,7 +34,7 @@ class Pixels:
         return cls(
             [layout.split(plane) for plane in planes],
             layout.split(luma),
-            layout.split(inside, outside=-jnp.inf),
+            layout.split(inside, outside=NOWHERE),
         )
 
 
