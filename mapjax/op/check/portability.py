@@ -14,7 +14,7 @@ from mapjax.op.check.report import Finding, Row
 from mapjax.op.check.sizes import is_batch
 from mapjax.op.check.subject import aval
 from mapjax.op.check.transforms import Plain
-from mapjax.op.registry import PLATFORMS
+from mapjax.op.registry import PLATFORMS, Kernel
 
 
 def mesh(plain: Plain) -> Row:
@@ -66,7 +66,10 @@ def _partition(axis: int | None) -> PartitionSpec:
 
 
 def lowering(exam: Examination, here: str) -> Iterator[Row]:
-    """The operation and its gradient, lowered for the platforms that are not here."""
+    """The operation and its gradient, lowered for the platforms that are not here.
+
+    By each kernel that is for that platform, those that run only where they are asked for too.
+    """
     case = exam.plan.base
     outcome = exam.outcome(exam.reference, case)
     if outcome.evaluation is None:
@@ -74,20 +77,30 @@ def lowering(exam: Examination, here: str) -> Iterator[Row]:
     differentiable = outcome.error is None
     avals = tuple(map(aval, case.arrays))
     cotangents = [aval(c) for c in exam.plan.cotangents(case)]
-    function = lambda *arrays: exam.operation(*arrays, **case.static)  # noqa: E731
     program = evaluate if differentiable else value_only
+    kernels = exam.operation.kernels
+    chosen = kernels.choose(avals, case.static).by_platform
+
+    def finding(kernel: Kernel, platform: str) -> Finding:
+        label = f"kernel {kernel.name!r}"
+        if reason := kernel.refusal(platform, avals, case.static):
+            return Finding(label, "skipped", reason)
+        named = exam.operation.with_kernel(kernel.name)
+        function = lambda *arrays: named(*arrays, **case.static)  # noqa: E731
+        try:
+            _lower(lambda a, c: program(function, a, c), (avals, cotangents), platform)
+        except Exception as error:
+            status = "skipped" if _for_want_of_the_platform(error) else "failed"
+            return Finding(label, status, f"it is not lowered: {say(error)}")
+        return Finding(label, "ok")
+
     for platform in PLATFORMS:
         if platform == here or platform == "rocm":
             continue
-        chosen = exam.operation.kernels.choose(avals, case.static).by_platform[platform].name
-        try:
-            _lower(lambda a, c: program(function, a, c), (avals, cotangents), platform)
-            finding = Finding(f"kernel {chosen!r}", "ok")
-        except Exception as error:
-            status = "skipped" if _for_want_of_the_platform(error) else "failed"
-            finding = Finding(f"kernel {chosen!r}", status, f"it is not lowered: {say(error)}")
+        tried = [k for k in kernels if k is chosen[platform] or platform in k.platforms]
         cause = "a block shape or an operation that the compiler of that platform refuses"
-        yield row(f"lowering for {platform}", None, [finding], cause)
+        findings = [finding(kernel, platform) for kernel in tried]
+        yield row(f"lowering for {platform}", None, findings, cause)
 
 
 def _lower(function: Callable[..., Any], arguments: tuple, platform: str) -> None:
