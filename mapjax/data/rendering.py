@@ -146,7 +146,7 @@ def _draw_scene(words: UInt32[Array, "count"], *, settings: RenderSettings, bank
         airlight=airlight,
         rain_colour=rain_colour,
         bend=bend,
-        contrast=draws.uniform(*settings.contrast),
+        contrast=changed * draws.uniform(*settings.contrast),
     )
 
 

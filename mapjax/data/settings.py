@@ -62,8 +62,10 @@ class RenderSettings:
             bend of the curve `x + bend x (1 - x)`, darker below 0 and brighter above.
         tone_cast: largest departure of the bend of a channel from that of the picture, wherever
             the exposure changes: another white balance.
-        contrast: of the clean picture, hence of both: the bend of the curve
-            `x + bend x (1 - x) (2 x - 1)`, softer below 0 and harder above.
+        contrast: of the clean picture, hence of both, wherever the exposure changes: the bend of
+            the curve `x + bend x (1 - x) (2 x - 1)`, softer below 0 and harder above. The other
+            pictures keep the contrast that a camera gave them: beside pictures that are all
+            harder, a pale one seems to stand behind haze.
         noise_probability, noise: standard deviation of sensor noise in the observed picture.
         eight_bit: round the observed picture to multiples of 1/255, as every stored picture is.
 
