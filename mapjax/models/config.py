@@ -3,6 +3,8 @@
 import dataclasses
 import json
 
+from mapjax.models import veil
+
 HEADS = ("unified", "filter", "transmission", "convolution")
 
 
@@ -78,7 +80,7 @@ class RainHazeConfig:
         coarsest level are aligned, the coefficients interpolated and the taps shifted.
         """
         cells = [n * (1 if last else 2) for n, last in self._levels()]
-        cells[0] += 1  # the stem
+        cells[0] += 1 + veil.REACH  # the stem, and the windows that it is shown the least of
         reach = sum(n * self.stride * 2**level for level, n in enumerate(cells))
         reach += self.multiple - 1 + self.stride + max(self.dilations)
         return -(-reach // self.multiple) * self.multiple

@@ -14,7 +14,7 @@ from mapjax.nn import Conv2d, Dense, GatedBlock, space_to_depth
 class Glance(NamedTuple):
     """What one look at the whole picture gives; small, whatever the picture's size.
 
-    `airlight`: `(batch, 3)`, the colour of the veil, in (0, 1).
+    `airlight`: `(batch, 3)`, the colour of the veil, in [0, 1] up to errors of the estimate.
     `context`: `(batch, cells, cells, channels)`, a coarse map of features over the whole picture.
     """
 
@@ -40,18 +40,33 @@ class Glancer(nnx.Module):
         self.after = nnx.Sequential(
             *[GatedBlock(width, **kinds) for _ in range(config.glance_blocks - half)]
         )
-        self.airlight = Dense(
-            2 * width, 3, kernel_init=nnx.initializers.normal(1e-3), dtype=jnp.float32, rngs=rngs
+        # A weight and a shift of the colour.
+        self.vote = Dense(
+            width, 4, kernel_init=nnx.initializers.normal(1e-3), dtype=jnp.float32, rngs=rngs
         )
 
     def __call__(self, image: Float[Array, "batch height width 3"]) -> Glance:
         batch = image.shape[0]
         thumbnail = jax.image.resize(image, (batch, self.size, self.size, 3), "linear")
-        x = self.before(self.embed(space_to_depth(_with_extremes(image, thumbnail), 2)))
+        seen = _with_extremes(image, thumbnail)
+        x = self.before(self.embed(space_to_depth(seen, 2)))
         x = self.after(x + self.whole(_mean_and_max(x))[:, None, None])
-        # Airlight is bright more often than not: 0.82 before training.
-        airlight = jax.nn.sigmoid(self.airlight(_mean_and_max(x)) + 1.5)
-        return Glance(airlight, x)
+        return Glance(self._elect(x, darkest=seen[..., 3:6]), x)
+
+    def _elect(self, x, *, darkest):
+        """The airlight as a weighted mean of what the cells take for it.
+
+        A cell votes for its own colour, shifted by what there is behind the veil: a colour that is
+        seen where haze is dense is more exact than one that is computed from features. The darkest
+        colour, since streaks of rain are brighter than the veil; before training bright cells weigh
+        the most.
+        """
+        batch, size, _, channels = darkest.shape
+        colour = darkest.reshape(batch, size // 2, 2, size // 2, 2, channels).mean((2, 4))
+        vote = self.vote(x)
+        weight = (vote[..., 0] + 10 * colour.mean(-1)).reshape(batch, -1)
+        votes = (colour + vote[..., 1:]).reshape(batch, -1, channels)
+        return jnp.einsum("bp,bpc->bc", jax.nn.softmax(weight), votes)
 
 
 _FINER = 4  # pixels of the finer picture along a side of one of the thumbnail

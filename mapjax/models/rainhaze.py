@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from mapjax.models import veil
 from mapjax.models.config import RainHazeConfig
 from mapjax.models.glance import Glance, Glancer, look_up
 from mapjax.nn import Conv2d, Dense, GatedBlock, depth_to_space, space_to_depth
@@ -30,8 +31,9 @@ class Coefficients(NamedTuple):
 class RainHaze(nnx.Module):
     """Takes rain and haze out of pictures.
 
-    A glance at a thumbnail finds what is global (airlight, a coarse context); a U-Net on cells of
-    `stride` pixels predicts, per cell, the filter logits, the luma slope and the transmission that
+    A glance at a thumbnail finds what is global (airlight, a coarse context). A U-Net on cells of
+    `stride` pixels sees the picture in units of the airlight, and its dark channel. It predicts,
+    per cell, the filter logits, the luma slope and the transmission that
     `mapjax.ops.derain_dehaze` applies at full resolution; a residual is added after it:
 
     `restored = derain_dehaze(image, *coefficients(image)) + residual(image)`
@@ -74,7 +76,7 @@ class RainHaze(nnx.Module):
 
         levels = range(len(widths) - 1)
         self.glance = Glancer(config, dtype=dtype, rngs=rngs)
-        self.stem = Conv2d(3 * cell * cell, widths[0], (3, 3), **kinds)
+        self.stem = Conv2d(3 * cell * cell + veil.CHANNELS, widths[0], (3, 3), **kinds)
         self.encoder = nnx.Sequential(*[group(level) for level in levels])
         self.down = nnx.Sequential(
             *[Dense(4 * widths[level], widths[level + 1], **kinds) for level in levels]
@@ -157,8 +159,10 @@ class RainHaze(nnx.Module):
 
     def _features(self, image, glance, window):
         levels = len(self.config.widths) - 1
+        lifted, stride = veil.lift(image, glance.airlight), self.config.stride
         # Centred values: the first layer starts without a common offset to learn away.
-        x = self.stem(space_to_depth(image - 0.5, self.config.stride))
+        cells = space_to_depth(lifted - 0.5, stride)
+        x = self.stem(jnp.concatenate([cells, veil.veil_marks(lifted, stride=stride)], -1))
         skips = []
         for level in range(levels):
             x = self.encoder.layers[level](x)

@@ -59,7 +59,7 @@ def test_another_file_is_refused(tmp_path):
 
 def test_tensors_that_do_not_fit_are_named(tmp_path):
     config = SMALL.to_json()
-    header = {"format": "mapjax-rainhaze-1", "config": config}
+    header = {"format": "mapjax-rainhaze-2", "config": config}
     save_file({"x": np.zeros(3)}, tmp_path / "m.safetensors", metadata=header)
     with pytest.raises(ValueError, match="unexpected.*'x'"):
         load(tmp_path / "m.safetensors")
