@@ -95,6 +95,8 @@ for axis, (title, values) in zip(
 ):
     axis.imshow(values, vmin=0, vmax=5)
     axis.set(title=title, xticks=range(values.shape[1]), yticks=range(values.shape[0]))
+    axis.set(xlabel="column", ylabel="row")
+plt.tight_layout()
 plt.show()
 
 # %% [markdown]

@@ -173,11 +173,11 @@ def pieces(line):
 figure, axes = plt.subplots(1, 4, figsize=(14, 2.8))
 for axis, depth in zip(axes[:3], (1, 2, 4), strict=True):
     axis.plot(x, folds[depth])
-    axis.set(title=f"folded {depth} times, {2 * depth} units", xlabel="x", ylabel="y")
+    axis.set(title=f"folds: {depth}, units: {2 * depth}", xlabel="x", ylabel="y")
 units = 2 * np.arange(1, 8)
 axes[3].semilogy(units, [pieces(line) for line in folds[1:]], "o-", label="two units a layer")
 axes[3].semilogy(units, units + 1, "o-", label="one layer, at most")
-axes[3].set(title="Straight pieces", xlabel="units", ylabel="pieces")
+axes[3].set(title="Straight pieces", xlabel="units", ylabel="pieces", xticks=units)
 axes[3].legend()
 plt.tight_layout()
 plt.show()
@@ -339,6 +339,7 @@ changes = [np.abs(b - a).mean() / a.mean() for a, b in zip(before, after, strict
 figure, axis = plt.subplots(figsize=(5, 2.8))
 axis.plot(windows, changes, "o-")
 axis.set_xscale("log", base=2)
+axis.set_xticks(windows, windows)
 axis.set(xlabel="pixels along a window", ylabel="relative change", ylim=(0, None))
 axis.set(title="Edges, pooled, after a step of one pixel")
 plt.show()
@@ -363,7 +364,7 @@ def depends(depth):
             x = mj.ops.avg_pool(x, window_shape=2, strides=2)
         return x[0, x.shape[1] // 2, x.shape[2] // 2, 0]
 
-    return np.asarray(middle(image[:, :64, :64])[0, ..., 0])
+    return np.asarray(middle(image[:, :80, :80])[0, ..., 0])
 
 
 views = {f"{depth}_x_convolution,_pooling": depends(depth) for depth in (1, 2, 3, 4)}
@@ -426,7 +427,8 @@ for index, (name, model) in enumerate(networks.items()):
     axes[0].semilogy(np.convolve(losses[name], np.ones(10) / 10, "valid"), label=name)
     axes[1].bar(np.arange(5) + 0.4 * index - 0.2, right, 0.36, label=name)
 axes[0].set(xlabel="step", ylabel="cross-entropy, mean of 10", title="Training")
-axes[1].set(xticks=range(5), xticklabels=moved, ylabel="right", title="Test digits, and moved")
+axes[1].set(xticks=range(5), xticklabels=moved, ylabel="share read right")
+axes[1].set(title="Test digits, and moved")
 axes[0].legend()
 plt.show()
 
