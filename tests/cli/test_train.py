@@ -129,7 +129,7 @@ def test_the_recipe_of_the_weights_is_in_the_package(tmp_path, monkeypatch):
     options = ["--recipe", "rainhaze-s", "--clean", "photos", "--depth-scenes", "scenes"]
     settings, *_ = _parse(["--output", "run", *options])
     assert settings.model == NAMED["rainhaze-s"]
-    assert settings.render.contrast == (0.1, 1.0)
+    assert settings.render.contrast == (0.0, 1.0)
     assert len(settings.steps) == len(settings.patch) == 3
 
 
