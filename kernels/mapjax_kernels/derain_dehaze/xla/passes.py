@@ -12,9 +12,8 @@ import jax.numpy as jnp
 from mapjax_kernels.derain_dehaze.xla.grid import Grid, to_grid
 from mapjax_kernels.derain_dehaze.xla.phases import Index, Layout, Tap, total
 
-
-# The logit of a tap outside of the picture: no weight beside any other. Finite, since the cells of a
-# grid may reach beyond the picture, to places with no tap at all: what is computed there is left
+# The logit of a tap outside of the picture: no weight beside any other. Finite, since the cells of
+# a grid may reach beyond the picture, to places with no tap at all: what is computed there is left
 # out, but differentiated with the rest, and a NaN would spread.
 NOWHERE = -1e30
 
