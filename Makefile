@@ -51,7 +51,7 @@ picture: $(VENV)/.installed-demo  ## make the picture of the README again
 	$(VENV)/bin/mapjax demo --output demo-output
 	mkdir -p .github
 	$(VENV)/bin/python -c "from PIL import Image; \
-		Image.open('demo-output/astronaut.compare.png').save('.github/before-after.jpg', quality=85)"
+		Image.open('demo-output/coffee.compare.png').save('.github/before-after.jpg', quality=85)"
 
 clean:  ## remove everything that the other targets made
 	rm -rf $(VENV) .venv-* build dist demo-output gpu.json .pytest_cache .ruff_cache .hypothesis

@@ -93,7 +93,8 @@ mj.compare(observed, restored, labels=("rain and haze", "restored"))
 # %%
 model = mj.models.load("rainhaze-s")
 said = nnx.jit(lambda model, picture: model.predict(picture))(model, observed[None])
-print("airlight predicted", said.airlight[0].round(2), "and rendered", made.airlight[0].round(2))
+predicted, rendered = (np.asarray(colour[0]).round(2) for colour in (said.airlight, made.airlight))
+print("airlight predicted", predicted, "and rendered", rendered)
 
 weights = jax.nn.softmax(said.filter_logits[0], axis=0)
 centre = model.offsets.index((0, 0))
