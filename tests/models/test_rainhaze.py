@@ -77,7 +77,8 @@ def test_a_tile_equals_the_whole_beyond_the_halo(config):
     restored = jax.jit(lambda t, w: model(t, glance=glance, window=w))(tile, window)
     inner = (slice(None), slice(halo, None), slice(halo, tile.shape[2] - halo))
     expected = whole[:, top:, left : width - multiple]
-    atol = 1e-5 * float(jnp.abs(expected).max())
+    # What noise predicts divides by small transmissions and airlights, and with them the roundings.
+    atol = 3e-5 * float(jnp.abs(expected).max())
     np.testing.assert_allclose(restored[inner], expected[inner], rtol=0, atol=atol)
     # Next to the cut the surroundings are missing, or the halo would be larger than it need be.
     assert float(jnp.abs(restored - expected).max()) > 100 * atol
