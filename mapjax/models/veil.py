@@ -30,7 +30,7 @@ def veil_marks(
     """The dark channel of a lifted picture on cells of `stride` pixels, and what it says of haze.
 
     With `d` the least of all channels in a window of 1, 3 or 9 cells, `1 - d` is the transmission
-    of the veil where something black lies in the window, and more than it elsewhere. Channels:
+    of the veil where something black lies in the window, and less than it elsewhere. Channels:
     `d - 1/2` of a cell, and `logit(1 - d) / 4` of each window: the scale on which a transmission is
     predicted, which a network that multiplies and adds does not find by itself. Streaks of rain are
     bright, and leave the least of a window as it is.
