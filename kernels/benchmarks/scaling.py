@@ -43,7 +43,8 @@ from mapjax.targets.target import TpuTarget
 from mapjax.train import TrainSettings, init_state, make_step, split
 from mapjax.train.batch import Batch, observe
 from mapjax.train.objective import make_objective
-from mapjax.train.step import abstract_model, make_optimizer
+from mapjax.train.optimizer import make_optimizer
+from mapjax.train.step import abstract_model
 
 SLICES = ("1x1", "2x2", "4x4", "8x8", "16x16")
 ROUND = 16  # chips of a side whose ends are linked

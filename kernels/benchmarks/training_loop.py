@@ -39,8 +39,8 @@ from mapjax.train.batch import Batch, observe
 from mapjax.train.devices import replicate
 from mapjax.train.log import Log
 from mapjax.train.objective import make_objective
+from mapjax.train.optimizer import learning_rate, make_optimizer
 from mapjax.train.run import feed
-from mapjax.train.step import learning_rate, make_optimizer
 
 COLUMNS = ("what", "ms/step", "CPU ms/step", "of the bare step", "of its CPU time")
 

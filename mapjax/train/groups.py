@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,10 @@ class ScheduleSettings:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW; the learning rate rises linearly to its peak and falls as half a cosine."""
+    """The learning rate rises linearly to its peak and falls as half a cosine."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """Muon takes orthogonal steps in the matrices of hidden layers, and Adam's in all else."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     final_learning_rate: float = 1e-6
@@ -90,9 +93,9 @@ class OptimizerSettings:
     weight_decay: float = 1e-4
     """Decoupled weight decay."""
     beta1: float = 0.9
-    """Decay of the mean of the gradient."""
+    """Decay of the mean of the gradient, in Adam."""
     beta2: float = 0.99
-    """Decay of the mean square of the gradient."""
+    """Decay of the mean square of the gradient, in Adam."""
     clip: float = 0.1
     """Largest norm of the gradient."""
     max_gradient_norm: float = 1000.0

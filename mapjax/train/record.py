@@ -20,8 +20,9 @@ from mapjax.train.environment import write_environment
 from mapjax.train.errors import TrainingError
 from mapjax.train.guard import Watch
 from mapjax.train.log import Log
+from mapjax.train.optimizer import learning_rate
 from mapjax.train.settings import TrainSettings
-from mapjax.train.step import Metrics, Params, TrainState, abstract_model, learning_rate, split
+from mapjax.train.step import Metrics, Params, TrainState, abstract_model, split
 from mapjax.train.validate import Validation
 
 Validate = Callable[[Params], dict[str, float]]

@@ -22,6 +22,7 @@ from mapjax.train.data import TrainData, load_data
 from mapjax.train.errors import TrainingError, no_room
 from mapjax.train.loop import loop
 from mapjax.train.objective import make_objective
+from mapjax.train.optimizer import make_optimizer
 from mapjax.train.record import Silence, check_output, recording
 from mapjax.train.settings import TrainSettings
 from mapjax.train.step import (
@@ -29,7 +30,6 @@ from mapjax.train.step import (
     TrainState,
     abstract_model,
     init_state,
-    make_optimizer,
     make_step,
     split,
 )

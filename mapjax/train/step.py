@@ -13,8 +13,6 @@ from jaxtyping import Float, Int32
 
 from mapjax.models import RainHaze, RainHazeConfig
 from mapjax.train.devices import compiled
-from mapjax.train.guard import guard
-from mapjax.train.settings import TrainSettings
 
 Params = dict[Any, Any]
 Batch = TypeVar("Batch")
@@ -55,33 +53,6 @@ def split(model: nnx.Module) -> tuple[nnx.GraphDef, Params]:
 def abstract_model(config: RainHazeConfig, *, remat: bool = False) -> RainHaze:
     """A model of shapes without values; drawing values takes long, and a resumed run needs none."""
     return nnx.eval_shape(lambda: RainHaze(config, remat=remat, rngs=nnx.Rngs(0)))
-
-
-def learning_rate(settings: TrainSettings) -> optax.Schedule:
-    """Linear warm-up to the peak, then half a cosine down to the final learning rate."""
-    return optax.warmup_cosine_decay_schedule(
-        init_value=0.0 if settings.warmup_steps else settings.learning_rate,
-        peak_value=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        decay_steps=settings.total_steps,
-        end_value=settings.final_learning_rate,
-    )
-
-
-def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
-    """AdamW on clipped gradients, guarded against those that would do harm."""
-    adamw = optax.chain(
-        optax.clip_by_global_norm(settings.clip),
-        optax.adamw(
-            learning_rate(settings),
-            b1=settings.beta1,
-            b2=settings.beta2,
-            weight_decay=settings.weight_decay,
-        ),
-    )
-    # On one long vector instead of hundreds of small arrays: it compiles and runs several times
-    # faster, and computes the same.
-    return optax.flatten(guard(adamw, max_norm=settings.max_gradient_norm))
 
 
 def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:

@@ -9,10 +9,9 @@ from flax import nnx
 from mapjax.ops import charbonnier
 from mapjax.train.devices import make_mesh, replicate, shard
 from mapjax.train.guard import guard
+from mapjax.train.optimizer import learning_rate, make_optimizer
 from mapjax.train.step import (
     init_state,
-    learning_rate,
-    make_optimizer,
     make_step,
     mean_gradient,
     split,
