@@ -38,11 +38,22 @@ def test_elsewhere_it_is_text():
     assert len(row._repr_png_()) > 100
 
 
+def test_a_span_is_one_scale_for_all_planes():
+    row = mj.show(
+        height=2, span=(-1, 1), low=np.full((2, 2), -0.6), high=np.full((2, 2), 3.0), flat=[[0.2]]
+    )
+    drawing = np.asarray(Image.open(io.BytesIO(row._repr_png_())))
+    np.testing.assert_array_equal(np.unique(drawing[:2][drawing[:2, :, 3] == 255]), [51, 153, 255])
+    assert str(row).startswith("low 2x2, -0.6 to -0.6, black -1, white 1 | high 2x2, 3 to 3, ")
+
+
 @pytest.mark.parametrize(
     ("pictures", "error", "words"),
     [
         ({}, ValueError, "nothing to show"),
         ({"height": 0, "x": np.zeros((2, 2))}, ValueError, "height must be at least 1"),
+        ({"span": (1, 1), "x": np.zeros((2, 2))}, ValueError, r"span must be .*got \(1, 1\)"),
+        ({"span": (0, np.nan), "x": np.zeros((2, 2))}, ValueError, "span must be"),
         (
             {"rainy": np.zeros((1, 4, 4, 3))},
             ValueError,
