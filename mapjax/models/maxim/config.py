@@ -61,6 +61,10 @@ class MaximConfig:
         """Channels of each level."""
         return tuple(self.features * 2**level for level in range(len(self.windows)))
 
+    def width_below(self, level: int) -> int:
+        """Channels of what comes up to a level: the next one's, to the last the bottleneck's."""
+        return self.widths[min(level + 1, len(self.widths) - 1)]
+
     @property
     def multiple(self) -> int:
         """Pixels: the sizes that every level cuts into whole blocks and cells."""

@@ -85,8 +85,7 @@ class DecoderLevel(nnx.Module):
     def __init__(self, config: MaximConfig, level: int, *, rngs: nnx.Rngs, **kinds: Any):
         kinds["rngs"] = rngs
         widths = config.widths
-        below = widths[min(level + 1, len(widths) - 1)]
-        self.up = Upsample(below, widths[level], **kinds)
+        self.up = Upsample(config.width_below(level), widths[level], **kinds)
         self.body = Body(config, (1 + len(widths)) * widths[level], level, **kinds)
 
     def __call__(

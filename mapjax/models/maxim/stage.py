@@ -66,6 +66,10 @@ class Stage(nnx.Module):
             both = dict(features=widths[level], side=config.windows[level])
             return CrossGating(x, y, **both, **options, **kinds)
 
+        def skip(level: int) -> CrossGating:
+            gathered, below = len(levels) * widths[level], config.width_below(level)
+            return crossing(level, gathered, below, upsample=True)
+
         def gather(to: int, order: Sequence[int]) -> Gather:
             return Gather(order, widths=widths, to=to, **kinds)
 
@@ -76,7 +80,6 @@ class Stage(nnx.Module):
                 return None
             return Conv2d(widths[level], 3, (3, 3), **kinds)
 
-        below = [widths[min(level + 1, len(widths) - 1)] for level in levels]
         self.entries = nnx.Sequential(*[Conv2d(3, width, (3, 3), **kinds) for width in widths])
         fusions = [crossing(level, widths[level], widths[level]) for level in levels if not first]
         self.fusions = nnx.Sequential(*fusions) if fusions else None
@@ -90,12 +93,7 @@ class Stage(nnx.Module):
             ]
         )
         self.gather_encoded = nnx.Sequential(*[gather(level, levels) for level in levels])
-        self.crossings = nnx.Sequential(
-            *[
-                crossing(level, len(levels) * widths[level], below[level], upsample=True)
-                for level in levels
-            ]
-        )
+        self.crossings = nnx.Sequential(*[skip(level) for level in levels])
         self.gather_skips = nnx.Sequential(*[gather(level, deepest_first) for level in levels])
         self.decoder = nnx.Sequential(*[DecoderLevel(config, level, **kinds) for level in levels])
         self.heads = nnx.Sequential(*[head(level) for level in levels])
