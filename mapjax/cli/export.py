@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     # Imported here: the help does not wait for JAX.
     from mapjax._files import replacing
     from mapjax.models.files import find_weights
+    from mapjax.op.cost import human
     from mapjax.restore import export_restore, load_model
     from mapjax.restore.defaults import DARK_CHANNEL
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         for file_name, content in files.items():
             with replacing(command.output / file_name) as file:
                 file.write(content)
-            print(f"{command.output / file_name}  {len(content) / 1e6:.1f} MB")
+            print(f"{command.output / file_name}  {human(len(content), 'B')}")
     except (OSError, ValueError) as error:
         _output.say_error(error)
         return 1

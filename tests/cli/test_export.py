@@ -14,6 +14,7 @@ def test_files_that_need_no_mapjax(weights, tmp_path, capsys):
     assert sorted(path.name for path in output.iterdir()) == names
     said = capsys.readouterr().out
     assert all(f"{output / name}  " in said for name in names)
+    assert f"{output / 'tiny.md'}  7 B\n" in said
     assert (output / "tiny.safetensors").read_bytes() == weights.read_bytes()
     program = jax.export.deserialize((output / "tiny-cpu-9x14.jax").read_bytes())
     assert program.platforms == ("cpu",)
