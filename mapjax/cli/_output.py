@@ -17,9 +17,14 @@ JSON = tyro.conf.arg(metavar="[FILE.json]", help_behavior_hint="")
 """How an option `--json` is shown whose value may be left out; see `split_json`."""
 
 
-def say_error(message: object) -> None:
+def say(message: object) -> None:
     """One line on stderr, above the progress bar if there is one."""
-    tqdm.write(f"mapjax: {message}", file=sys.stderr)
+    tqdm.write(str(message), file=sys.stderr)
+
+
+def say_error(message: object) -> None:
+    """The same, of what went wrong."""
+    say(f"mapjax: {message}")
 
 
 def progress_bar(total: int, *, leave: bool = False) -> tqdm:

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     # Asked to end, it leaves as little behind as when it is interrupted by Ctrl-C.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        path = install(command.name, archive=command.archive)
+        path = install(command.name, archive=command.archive, tell=_output.say)
     except (ArchiveError, OSError) as error:
         _output.say_error(error)
         return 1

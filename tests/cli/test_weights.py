@@ -9,17 +9,23 @@ from mapjax.models.zoo import ArchiveError
 
 
 def test_the_licence_and_the_next_command_are_said(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(zoo, "install", lambda name, archive: tmp_path / name)
+    def install(name, archive, tell):
+        tell("converting a.tgz")
+        return tmp_path / name
+
+    monkeypatch.setattr(zoo, "install", install)
     assert main(["weights", "get", "maxim-derain", "--archive", "a.tgz"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"{tmp_path / 'maxim-derain'}: from @upscalerjs/maxim-deraining@0.1.0")
     assert "licence: MIT" in out
-    assert "--model maxim-derain" in err
+    step, command = err.splitlines()
+    assert step == "converting a.tgz"
+    assert "--model maxim-derain" in command
 
 
 @pytest.mark.parametrize("error", [ArchiveError("not the archive"), OSError("disk full")])
 def test_what_went_wrong_is_one_line(capsys, monkeypatch, error):
-    def install(name, archive):
+    def install(name, archive, tell):
         raise error
 
     monkeypatch.setattr(zoo, "install", install)
@@ -30,7 +36,7 @@ def test_what_went_wrong_is_one_line(capsys, monkeypatch, error):
 def test_who_is_asked_to_end_cleans_up(capsys, monkeypatch):
     cleaned = []
 
-    def install(name, archive):
+    def install(name, archive, tell):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from mapjax._files import replacing
@@ -14,13 +15,16 @@ from mapjax.models.zoo.card import card
 from mapjax.models.zoo.maxim import to_ours
 from mapjax.models.zoo.published import PUBLISHED, Published
 from mapjax.models.zoo.tfjs import read_parameters
+from mapjax.op.cost import human
 
 
 class ArchiveError(ValueError):
     """An archive that could not be had, or is not the one that was asked for."""
 
 
-def install(name: str, *, archive: Path | None = None) -> Path:
+def install(
+    name: str, *, archive: Path | None = None, tell: Callable[[str], None] = lambda step: None
+) -> Path:
     """Converts published weights, once, into a file that `mapjax.models.load(name)` finds.
 
     The archive is fetched from the npm registry by `npm pack`, unless it is given. Its digest must
@@ -30,6 +34,8 @@ def install(name: str, *, archive: Path | None = None) -> Path:
     Args:
       name: one of `PUBLISHED`.
       archive: the package as it was downloaded, a `.tgz`.
+      tell: is called with a line before each step that takes its time: what is fetched, of what
+        size, and where the weights go.
 
     Returns:
       The file of the weights.
@@ -44,8 +50,9 @@ def install(name: str, *, archive: Path | None = None) -> Path:
     published, target = PUBLISHED[name], cached_weights(name)
     with tempfile.TemporaryDirectory(prefix="mapjax-") as folder:
         if archive is None:
-            archive = _fetch(published, Path(folder))
+            archive = _fetch(published, Path(folder), tell)
         _check_digest(archive, published)
+        tell(f"converting {archive.name} to {target}")
         try:
             parameters = to_ours(read_parameters(archive))
             model = with_parameters(Maxim, published.config, parameters, source=str(archive))
@@ -71,7 +78,7 @@ def _store(model: Maxim, name: str, published: Published, target: Path) -> None:
         file.write(card(name, published, target).encode())
 
 
-def _fetch(published: Published, folder: Path) -> Path:
+def _fetch(published: Published, folder: Path, tell: Callable[[str], None]) -> Path:
     package = f"{published.package}@{published.version}"
     npm = shutil.which("npm")
     if npm is None:
@@ -79,6 +86,7 @@ def _fetch(published: Published, folder: Path) -> Path:
             f"npm, which fetches {package}, is not on the path: install Node.js, or download "
             f"{published.archive} from the npm registry on any machine and give it with --archive"
         )
+    tell(f"fetching {package}, {human(published.size, 'B')}, from the npm registry")
     command = [npm, "pack", package, "--loglevel=error", "--pack-destination", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not (folder / published.archive).is_file():

@@ -107,7 +107,13 @@ def test_npm_fetches_what_is_not_given(published, parameters, tmp_path, monkeypa
 
     monkeypatch.setattr(MODULE.shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(MODULE.subprocess, "run", run)
-    assert install("tiny").is_file()
+    said = []
+    path = install("tiny", tell=said.append)
+    assert path.is_file()
+    assert said == [
+        "fetching @upscalerjs/maxim-deraining@0.1.0, 53.4 MB, from the npm registry",
+        f"converting upscalerjs-maxim-deraining-0.1.0.tgz to {path}",
+    ]
 
 
 def test_npm_that_fails_or_is_not_there_says_what_to_do(published, monkeypatch):
