@@ -87,7 +87,9 @@ class Pictures:
         samples = range(batch)[share]
         clean = np.empty((len(samples), patch, patch, 3), np.uint8)
         depth = np.full(clean.shape[:3], np.nan, np.float32)
-        observed, paired = np.empty_like(clean), np.zeros(len(samples), bool)
+        has_pairs = any(chosen.observed is not None for chosen in self.sets)
+        observed = np.empty_like(clean) if has_pairs else clean
+        paired = np.zeros(len(samples), bool)
         for i, sample in enumerate(samples):
             # A generator a sample: a share draws what the whole batch would.
             rng = np.random.default_rng([self.seed, step, sample])
@@ -96,23 +98,25 @@ class Pictures:
             picture = chosen.pictures[index]
             box = _window(rng, picture.size, patch, rescale=chosen.rescale)
             mirror = _mirror(rng)
-            clean[i] = observed[i] = _resize(picture, box, patch)[:, ::mirror]
+            clean[i] = observed[i] = _cut(picture, box, patch, mirror=mirror)
             if chosen.observed is not None:
-                observed[i] = _resize(chosen.observed[index], box, patch)[:, ::mirror]
+                observed[i] = _cut(chosen.observed[index], box, patch, mirror=mirror)
                 paired[i] = True
             elif chosen.depths is not None:
-                depth[i] = _resize(chosen.depths[index], box, patch)[:, ::mirror]
+                depth[i] = _cut(chosen.depths[index], box, patch, mirror=mirror)
             elif rng.random() < self.borrow:
                 lender = self.depths[rng.integers(len(self.depths))]
                 box = _window(rng, lender.size, patch)
-                depth[i] = _resize(lender, box, patch)[:, :: _mirror(rng)]
-        if all(chosen.observed is None for chosen in self.sets):
-            return PictureBatch(clean, depth)
-        return PictureBatch(clean, depth, observed, paired)
+                depth[i] = _cut(lender, box, patch, mirror=_mirror(rng))
+        return (
+            PictureBatch(clean, depth, observed, paired)
+            if has_pairs
+            else PictureBatch(clean, depth)
+        )
 
 
-def _mirror(rng: np.random.Generator) -> int:
-    return -1 if rng.random() < 0.5 else 1
+def _mirror(rng: np.random.Generator) -> bool:
+    return rng.random() < 0.5
 
 
 def _window(
@@ -129,7 +133,11 @@ def _window(
     return int(left), int(top), int(left + side), int(top + side)
 
 
-def _resize(picture: Image.Image, box: tuple[int, int, int, int], patch: int) -> np.ndarray:
+def _cut(
+    picture: Image.Image, box: tuple[int, int, int, int], patch: int, *, mirror: bool
+) -> np.ndarray:
     if box[2] - box[0] == patch:
-        return np.asarray(picture.crop(box))
-    return np.asarray(picture.resize((patch, patch), Image.Resampling.BILINEAR, box=box))
+        window = picture.crop(box)
+    else:
+        window = picture.resize((patch, patch), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(window.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else window)
