@@ -276,10 +276,19 @@ axes[2].legend()
 plt.show()
 
 # %% [markdown]
-# On the right, real numbers are normal around 0, generated ones around 5, and the discriminator is
-# always the best there is. The minimax generator hardly leaves its place, the non-saturating one is
-# home at once. The least-squares game pulls the harder, the further a logit is from that of real
-# samples, the hinge game with the same force everywhere.
+# The plot on the right plays two of these games in the simplest case. Real numbers are normally
+# distributed around 0, generated ones around a mean, which is all that the generator has to learn.
+# It starts at 5, and 0 is home. After each step of the generator the discriminator is replaced by
+# the best there is, the `log p - log q` from above. At 5 the two sets of numbers hardly overlap, so
+# this discriminator is sure of nearly every fake: we are in the grey part of the other two plots.
+#
+# - The minimax loss is nearly flat there. The generator is told almost nothing, so it creeps: after
+#   100 steps it is still close to where it began, and after 400 it has not arrived.
+# - The non-saturating loss is steepest there. The generator takes its largest steps at the start,
+#   and is nearly home after 100.
+#
+# Of the other two games, least squares pulls the harder, the further a logit is from that of real
+# samples, and hinge with the same force everywhere.
 #
 # ## Why a game goes round in circles
 #
