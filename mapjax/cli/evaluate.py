@@ -101,7 +101,7 @@ def _measure(command: Evaluate) -> int:
     for error in evaluation.errors:
         _output.say_error(error)
     if evaluation.unused:
-        _output.say_error(_note_of_unused([path.name for path in evaluation.unused]))
+        _output.say_error(_note_of_unused(other, [path.name for path in evaluation.unused]))
     if str(command.json) != "-":
         _print_table(evaluation)
     if command.json is not None:
@@ -138,10 +138,10 @@ def _compare(command: Evaluate) -> int:
     return 1 if errors else 0
 
 
-def _note_of_unused(names):
-    targets = "target" if len(names) == 1 else "targets"
+def _note_of_unused(folder, names):
+    pictures = "picture" if len(names) == 1 else "pictures"
     shown = ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
-    return f"note: {len(names)} {targets} without an output: {shown}"
+    return f"note: {len(names)} {pictures} of {folder} without an output: {shown}"
 
 
 def _print_table(evaluation):

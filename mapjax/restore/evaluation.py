@@ -71,10 +71,10 @@ def evaluate(
     pictures, errors, used = {}, [], set()
     for done, path in enumerate(outputs, start=1):
         try:
-            stem = _stem_of_target(path, targets)
+            stem = _stem_of_target(path, targets, Path(target))
             used.add(stem)
             if stem in ambiguous:
-                raise PictureError(path, f"has several targets named {stem} in {target}")
+                raise PictureError(path, f"there are several pictures named {stem} in {target}")
             pictures[path] = _measure_files(path, targets[stem], by)
         except PictureError as error:
             errors.append(error)
@@ -83,12 +83,12 @@ def evaluate(
     return Evaluation(pictures, errors, [targets[stem] for stem in targets if stem not in used])
 
 
-def _stem_of_target(path, targets):
+def _stem_of_target(path, targets, folder):
     parts = path.stem.split("_")
     for end in range(len(parts), 0, -1):
         if (stem := "_".join(parts[:end])) in targets:
             return stem
-    raise PictureError(path, "has no target of its name")
+    raise PictureError(path, f"there is no picture of its name in {folder}")
 
 
 def _measure_files(output, target, by):

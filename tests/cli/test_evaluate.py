@@ -31,7 +31,7 @@ def test_a_table_with_the_mean(folders, capsys):
     assert head.split() == ["PSNR", "RGB", "SSIM", "RGB", "PSNR", "Y", "SSIM", "Y"]
     assert [row.split()[0] for row in rows] == ["a_1.png", "a_2.png", "b.png", "mean"]
     assert rows[2].split()[1:] == ["inf", "1.0000", "inf", "1.0000"]
-    assert err == "mapjax: note: 1 target without an output: c.png\n"
+    assert err == f"mapjax: note: 1 picture of {folders[-1]} without an output: c.png\n"
 
 
 def test_json(folders, capsys, tmp_path):
@@ -57,7 +57,7 @@ def test_names_and_sizes_that_do_not_match(folders, capsys, tmp_path):
     out, err = capsys.readouterr()
     assert "mean of 2" in out
     assert "a_2.png: sizes differ: 16x20 against a target of 20x16" in err
-    assert "stranger.png: has no target of its name" in err
+    assert f"stranger.png: there is no picture of its name in {folders[-1]}" in err
 
 
 @pytest.mark.breadth

@@ -42,8 +42,8 @@ def test_what_cannot_be_measured_is_said_and_the_others_are_measured(tmp_path):
     assert [str(error) for error in found.errors] == [
         f"{output / 'broken.png'}: is not a picture ({', '.join(FORMATS)})",
         f"{output / 'small.png'}: sizes differ: 12x12 against a target of 24x20",
-        f"{output / 'stranger.png'}: has no target of its name",
-        f"{output / 'twice.png'}: has several targets named twice in {target}",
+        f"{output / 'stranger.png'}: there is no picture of its name in {target}",
+        f"{output / 'twice.png'}: there are several pictures named twice in {target}",
     ]
 
 
