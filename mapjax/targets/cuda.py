@@ -51,8 +51,9 @@ def assembler() -> str | None:
 
 
 def environment(folder: Path, inherited: dict[str, str]) -> dict[str, str]:
-    # The filter has to name an emitter: without one XLA writes no PTX for Triton's kernels.
-    flags = [f"--xla_dump_to={folder}", "--xla_dump_emitter_re=llvm-ptx"]
+    # The filter has to match an emitter: without one XLA writes no PTX for Triton's kernels. It was
+    # called llvm-ptx by JAX 0.10, and is called ptx by JAX 0.12.
+    flags = [f"--xla_dump_to={folder}", "--xla_dump_emitter_re=ptx"]
     ptxas = assembler()
     path = [str(Path(ptxas).parent)] if ptxas else []
     return {
