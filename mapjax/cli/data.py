@@ -1,5 +1,6 @@
 """`mapjax data`."""
 
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,26 +71,32 @@ def _describe(found, target):
     for part in found.pairs:
         yield f"{part.folder}: {part.layout}, {_count(len(part.pairs), 'pair')}"
         if part.unused:
-            names = ", ".join(file.name for file in part.unused[:5])
-            more = ", ..." if len(part.unused) > 5 else ""
             unused = _count(len(part.unused), "clean picture")
-            yield f"  {unused} that no pair needs: {names}{more}"
+            yield f"  {unused} that no pair needs: {_names(part.unused)}"
     if found.clean:
         yield f"{found.folder}: {_count(len(found.clean), 'clean picture')}, no pairs"
     if found.sizes:
         yield f"  sizes: {_sizes(found.common_sizes)}"
         yield f"  decoded: {found.bytes_decoded / 2**30:.2f} GiB"
-    if found.psnr:
-        lowest = min(found.psnr, key=found.psnr.__getitem__)
-        mean = sum(found.psnr.values()) / len(found.psnr)
+    equal = [file for file, psnr in found.psnr.items() if math.isinf(psnr)]
+    different = {file: psnr for file, psnr in found.psnr.items() if file not in equal}
+    if different:
+        lowest = min(different, key=different.__getitem__)
+        mean = sum(different.values()) / len(different)
         yield f"  observed against clean: PSNR {mean:.2f} dB on average"
-        yield f"  lowest: {found.psnr[lowest]:.2f} dB, {lowest}"
+        yield f"  lowest: {different[lowest]:.2f} dB, {lowest}"
+    if equal:
+        yield f"  {_count(len(equal), 'pair')} without weather, equal pictures: {_names(equal)}"
     if found.problems:
         yield f"  {_count(len(found.problems), 'picture')} with something wrong, named below"
     else:
         yield "train on it:"
         for command in _commands(found, target):
             yield f"  {command}"
+
+
+def _names(files):
+    return ", ".join([file.name for file in files[:5]] + ["..."] * (len(files) > 5))
 
 
 def _count(number, what):

@@ -67,6 +67,19 @@ def test_pictures_to_test_with_are_not_trained_on(folder, capsys):
     ]
 
 
+def test_equal_pictures_are_told_and_not_averaged(folder, capsys):
+    clean = (folder / "rain" / "target" / "1.png").read_bytes()
+    (folder / "rain" / "input" / "1.png").write_bytes(clean)
+    assert main(["data", "check", "rain"]) == 0
+    out = capsys.readouterr().out
+    assert "  observed against clean: PSNR 13.98 dB on average\n" in out
+    assert "  1 pair without weather, equal pictures: 1.png\n" in out
+    assert main(["data", "check", "rain/target", "rain/target"]) == 0
+    out = capsys.readouterr().out
+    assert "  3 pairs without weather, equal pictures: 0.png, 1.png, 2.png\n" in out
+    assert "PSNR" not in out
+
+
 def test_two_folders_and_clean_pictures(folder, capsys):
     assert main(["data", "check", "rain/input", "rain/target"]) == 0
     out = capsys.readouterr().out
