@@ -118,7 +118,7 @@ def _derain_dehaze_back(
     for ref in below:
         for chosen in _chosen(ref):
             _clear(ref.at[chosen])
-    height = shape.rows * shape.steps
+    height, beyond = shape.rows * shape.steps, shape.sums[0] - shape.rows
 
     def compute(indices: Any, cotangent: Any, image: Any, *planes: Any) -> None:
         (step,) = indices
@@ -143,14 +143,14 @@ def _derain_dehaze_back(
                 value = load(ref.at[chosen]) + _gathered(shape, lines, chosen, 0)
                 plgpu.store(target.at[*program, step, chosen], value)
         _write(sums, shape.rows, d_image.at[program], step * shape.rows)
-        kept = [load(piece) for piece in _pieces(_below(sums, shape.rows))]
+        kept = [load(piece) for piece in _pieces(sums, shape.rows)]
         plgpu.commit_smem()
         for lines, ref in zip(ready, below, strict=False):
             for chosen in _chosen(ref):
                 plgpu.store(ref.at[chosen], _gathered(shape, lines, chosen, 1))
-        for piece, value in zip(_pieces(_above(sums, shape.rows)), kept, strict=True):
+        for piece, value in zip(_pieces(sums, 0, beyond), kept, strict=True):
             plgpu.store(piece, value)
-        for piece in _pieces(_below(sums, shape.sums[0] - shape.rows)):
+        for piece in _pieces(sums, beyond):
             _clear(piece)
         plgpu.commit_smem()
         if shape.stride == 1:  # the next tiles come to where the coefficients are
@@ -165,7 +165,7 @@ def _derain_dehaze_back(
     for ref, target in zip(below, d_planes, strict=False):
         for chosen in _chosen(ref):
             plgpu.store(target.at[*program, shape.steps, chosen], load(ref.at[chosen]))
-    _write(sums, shape.sums[0] - shape.rows, d_image.at[program], height)
+    _write(sums, beyond, d_image.at[program], height)
     plgpu.store(d_airlight.at[program], load(light_sums))
     plgpu.wait_smem_to_gmem(0)
 
@@ -247,25 +247,18 @@ def _chosen(ref: Any) -> Iterator[Any]:
         yield pl.ds(plane, count)
 
 
-def _pieces(ref: Any) -> Iterator[Any]:
-    """Columns for the threads of a warpgroup at a time; of no rows, none."""
-    if ref.shape[0]:
+def _pieces(ref: Any, first: Any = 0, count: int | None = None) -> Iterator[Any]:
+    """Rows from the first on, columns for the threads of a warpgroup at a time; of none, none."""
+    count = ref.shape[0] - first if count is None else count
+    if count:
         for start in starts(ref.shape[1], COLUMNS):
-            yield ref.at[:, pl.ds(start, COLUMNS)]
+            yield ref.at[pl.ds(first, count), pl.ds(start, COLUMNS)]
 
 
-def _above(sums: Any, rows: int) -> Any:
-    return sums.at[pl.ds(0, sums.shape[0] - rows)]
-
-
-def _below(sums: Any, rows: int) -> Any:
-    return sums.at[pl.ds(rows, sums.shape[0] - rows)]
-
-
-def _write(sums: Any, rows: int, target: Any, row: Any) -> None:
+def _write(sums: Any, count: int, target: Any, row: Any) -> None:
     """The first rows."""
-    target = target.at[pl.ds(row, rows)]
-    for piece, place in zip(_pieces(sums.at[pl.ds(0, rows)]), _pieces(target), strict=True):
+    places = _pieces(target, row, count)
+    for piece, place in zip(_pieces(sums, 0, count), places, strict=True):
         plgpu.store(place, load(piece))
 
 

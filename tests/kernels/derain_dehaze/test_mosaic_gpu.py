@@ -28,9 +28,9 @@ def structs(size, stride, taps, dtype=jnp.float32, **options):
     return [jax.ShapeDtypeStruct(s, dtype) for s in shapes(size, stride, taps, **options)]
 
 
-def drawn(size, stride, dtype):
+def drawn(size, stride, dtype, offsets=OFFSETS, batch=1):
     rng = np.random.default_rng([*size, stride])
-    image, logits, slope, veil, light = shapes(size, stride, len(OFFSETS), batch=(1,))
+    image, logits, slope, veil, light = shapes(size, stride, len(offsets), batch=(batch,))
     arrays = (
         rng.random(image),
         2 * rng.standard_normal(logits),
@@ -71,22 +71,25 @@ def test_equals_the_reference(size, stride, dtype):
     np.testing.assert_allclose(found.astype(jnp.float32), exact, rtol=rounding, atol=2e-5)
 
 
-# The same, so that what strips and parts give to each other is added up; odd sizes, every stride.
+# The same, so that what strips and parts give to each other is added up; odd sizes, every stride;
+# two pictures; one tap.
 @needs_mosaic_gpu
 @pytest.mark.parametrize(
-    "size, stride, dtype, programs",
+    "size, stride, dtype, programs, change",
     [
-        ((9, 260), 1, jnp.float32, 6),
-        ((9, 133), 4, jnp.bfloat16, 4),
-        ((5, 131), 2, jnp.float32, 4),
-        ((9, 7), 8, jnp.float32, 1),
-        ((5, 9), 1, jnp.bfloat16, 2),
-        ((3, 9), 2, jnp.bfloat16, 1),
+        ((9, 260), 1, jnp.float32, 6, {}),
+        ((9, 133), 4, jnp.bfloat16, 4, {}),
+        ((5, 131), 2, jnp.float32, 4, {}),
+        ((9, 7), 8, jnp.float32, 1, {}),
+        ((5, 9), 1, jnp.bfloat16, 2, {}),
+        ((3, 9), 2, jnp.bfloat16, 1, {}),
+        ((9, 7), 8, jnp.bfloat16, 2, dict(batch=2)),
+        ((3, 9), 2, jnp.float32, 1, dict(batch=2, offsets=((0, 0),))),
     ],
 )
-def test_the_gradient_equals_that_of_the_reference(size, stride, dtype, programs):
-    arrays = drawn(size, stride, dtype)
-    static = {**STATIC, "stride": stride}
+def test_the_gradient_equals_that_of_the_reference(size, stride, dtype, programs, change):
+    arrays = drawn(size, stride, dtype, **change)
+    static = {**STATIC, "stride": stride, "offsets": change.get("offsets", OFFSETS)}
     upstream = jax.random.normal(jax.random.key(3), arrays[0].shape).astype(dtype)
     options = dict(interpret=True, tile={"programs": programs})
     with on_h100():
