@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     operation, test, notebook = paths
     print(f"{operation}: the operation, in five steps")
-    print(f"{test}: pytest {test}")
+    print(f"{test}: python -m pytest {test}  (pip install pytest)")
     print(f"{notebook}: python {notebook}, or open it in Jupyter")
     return 0
 

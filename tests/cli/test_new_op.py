@@ -34,6 +34,15 @@ def test_the_notebook_runs(folder):
         assert shown in result.stdout
 
 
+def test_it_says_how_to_run_them(tmp_path, capsys):
+    assert main(["new-op", "soft_limit", "--output", str(tmp_path)]) == 0
+    operation, test, notebook = capsys.readouterr().out.splitlines()
+    assert operation.startswith(str(tmp_path / "soft_limit.py"))
+    # A bare `pytest` may be that of another Python, without JAX.
+    assert f"python -m pytest {tmp_path / 'test_soft_limit.py'}" in test
+    assert f"python {tmp_path / 'soft_limit_notebook.py'}" in notebook
+
+
 def test_names_are_replaced(folder):
     for path in folder.glob("*.py"):
         assert "my_op" not in path.read_text() and "MyOp" not in path.read_text()
