@@ -98,11 +98,22 @@ print("airlight predicted", predicted, "and rendered", rendered)
 
 weights = jax.nn.softmax(said.filter_logits[0], axis=0)
 centre = model.offsets.index((0, 0))
+mj.show(weight_of_the_centre=weights[centre], slope=said.luma_slope[0])
+
+# %% [markdown]
+# Is the transmission the one that the weather was rendered with? Both as planes of the same cells,
+# on one scale, from black where no light comes through to white where all of it does, and how far
+# they are apart. They need not be equal: a pale wall nearby and a dark one behind haze may look the
+# same in a picture.
+
+# %%
+true = nnx.avg_pool(made.transmission, (4, 4), (4, 4))[0, ..., 0]
+guess = jax.nn.sigmoid(said.transmission_logit[0])
 mj.show(
-    weight_of_the_centre=weights[centre],
-    slope=said.luma_slope[0],
-    transmission_predicted=jax.nn.sigmoid(said.transmission_logit[0]),
-    transmission_rendered=made.transmission[0, ..., 0],
+    span=(0, 1),
+    transmission_predicted=guess,
+    transmission_rendered=true,
+    absolute_difference=jnp.abs(guess - true),
 )
 
 # %% [markdown]
@@ -165,7 +176,8 @@ mj.compare(photo, mj.restore(photo), labels=("as it was", "restored"))
 
 # %%
 if SMOKE:  # a small network, which compiles quickly
-    config = mj.models.RainHazeConfig(widths=(8,), blocks=(1,), dilations=(1,))
+    small = dict(widths=(8,), blocks=(1,), dilations=(1,), glance_width=8, glance_blocks=2)
+    config = mj.models.RainHazeConfig(**small)
     model = mj.models.RainHaze(config, rngs=nnx.Rngs(0))
 size = 64 if SMOKE else 128
 photos = jnp.stack(
@@ -199,22 +211,59 @@ optimizer = nnx.Optimizer(model, optax.adam(1e-4), wrt=nnx.Param)
 keys = jax.random.split(jax.random.key(0), 4 if SMOKE else 60)
 losses = [float(step(model, optimizer, key)) for key in keys]
 
-means = np.convolve(losses, np.ones(4) / 4, "valid")
-mj.curves({"each step": losses, "mean of 4": means}, y="Charbonnier loss", title="Fine-tuning")
+means = [np.mean(losses[max(0, last - 9) : last + 1]) for last in range(len(losses))]
+mj.curves(
+    {"each step": losses, "mean of the last 10": means}, y="Charbonnier loss", title="Fine-tuning"
+)
 
 # %% [markdown]
+# The single steps go up and down with the weather that each of them drew; the mean tells.
+#
 # For real training there is one command, `mapjax train`, with checkpoints, validation and settings
-# in one file. Its step is the one above, with more care.
+# in one file. Its parts can be had one by one.
 #
-# ## On every core
+# ## One step on every core
 #
-# The batch is split over all devices, the model is on each of them; JAX adds the sums. A Colab TPU
-# has several cores, this machine may have one device: the program is the same.
+# The machine of a TPU on Colab or Kaggle has up to eight cores, this one may have one: the program
+# is the same. A **mesh** names the devices, the batch is split over them (`shard`), and parameters
+# and moments lie whole on each (`replicate`). XLA reads from that what each device has to do: draw
+# the weather of its own pictures, compute their gradient, and take the mean of it with the others
+# before all of them make the same update.
 
 # %%
-mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-count = 2 * jax.device_count()
-pictures = jax.device_put(jnp.repeat(photos[:1, :size, :size], count, axis=0), split)
-restored = nnx.jit(lambda model, pictures: model(pictures))(model, pictures)
-print(f"{count} pictures on {jax.device_count()} devices:", restored.sharding)
+devices = mj.train.make_mesh()
+graph, params = mj.train.split(model)
+optimizer = mj.train.guard(optax.adam(1e-4))  # leaves out updates that are not finite
+
+
+def objective(params, pictures):
+    restored = nnx.merge(graph, params)(pictures.observed)
+    return mj.ops.charbonnier(restored, pictures.clean)
+
+
+step_of_all = mj.train.make_step(
+    objective,
+    optimizer,
+    prepare=lambda key, clean: mj.data.render(key, clean, settings=always_both),
+    mesh=devices,
+)
+state = mj.train.replicate(devices, mj.train.init_state(params, optimizer))
+key = mj.train.replicate(devices, jax.random.key(1))
+patches = jnp.concatenate([photos[:, :size, :size]] * devices.size)  # two pictures a device
+patches = mj.train.shard(devices, patches)
+state, metrics = step_of_all(state, key, patches)
+
+print(
+    f"step {state.step}: loss {metrics.loss:.4f}, norm of the gradient {metrics.gradient_norm:.4f}"
+)
+print("pictures:", {str(part.device): part.data.shape for part in patches.addressable_shards})
+everywhere = [leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state.params)]
+print(f"{sum(everywhere)} of {len(everywhere)} arrays of parameters lie whole on each device")
+
+# %% [markdown]
+# Restoring is split in the same way: the batch says where the work is done.
+
+# %%
+nnx.update(model, state.params)
+restored = nnx.jit(lambda model, pictures: model(pictures))(model, patches)
+print("restored:", {str(part.device): part.data.shape for part in restored.addressable_shards})
