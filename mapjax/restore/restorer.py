@@ -98,8 +98,8 @@ def _check(image):
         )
     if not isinstance(image, (np.ndarray, jax.Array)):
         raise TypeError(
-            "restore: image must be a NumPy or JAX array, "
-            f"got {type(image).__name__}; numpy.asarray(image) makes one of a Pillow image"
+            f"restore: image must be a NumPy or JAX array, got {type(image).__name__}; "
+            "numpy.asarray(image) makes one of a Pillow image, PIL.Image.open(path) that of a file"
         )
     if image.ndim not in (2, 3, 4) or (image.ndim > 2 and image.shape[-1] not in (1, 2, 3, 4)):
         raise ValueError(

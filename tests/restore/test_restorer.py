@@ -201,6 +201,7 @@ def test_a_model_may_ask_for_small_tiles():
         (np.full((4, 4, 3), 200.0), ValueError, r"in \[0, 1\], got 0 to 200"),
         (np.full((4, 4, 3), np.nan), ValueError, "finite"),
         ([[0.0]], TypeError, "NumPy or JAX array, got list"),
+        ("rain.jpg", TypeError, r"got str; .*PIL.Image.open\(path\)"),
     ],
 )
 def test_what_is_no_picture_is_refused(image, error, says):
