@@ -26,6 +26,11 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"recipe: {path}: no such file, and no recipe of this name is in the package (that of "
+            "its weights is rainhaze-s)"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

@@ -92,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error.name} is missing; pip install 'mapjax[train]' brings it")
     try:
         settings, resume, processes = _parse(argv)
+        if resume and (reason := _nothing_to_resume(settings)):
+            return _fail(reason)
         joined = processes.join()
     except BrokenPipeError:
         raise  # by whoever read the help
@@ -107,6 +109,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if status:
         end_without_the_others(status)
     return status
+
+
+def _nothing_to_resume(settings: "TrainSettings") -> str | None:
+    """Why a run cannot go on; one that names its pictures begins where there is none yet."""
+    named = settings.clean or settings.pairs or settings.depth_scenes
+    if named or (Path(settings.output) / "settings.json").exists():
+        return None
+    return (
+        f"resume: there is no run in {settings.output} (no settings.json); name its folder, or "
+        "pictures to begin one with --clean or --pairs"
+    )
 
 
 def _train(settings: "TrainSettings", *, resume: bool) -> int:

@@ -133,6 +133,16 @@ def test_the_recipe_of_the_weights_is_in_the_package(tmp_path, monkeypatch):
     assert len(settings.steps) == len(settings.patch) == 3
 
 
+def test_a_run_that_is_not_there_cannot_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--resume", "--output", "run"]) == 1
+    assert "resume: there is no run in run (no settings.json)" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    # Named pictures are looked for: a job that may be started again has one command for all starts.
+    assert main(["train", "--resume", "--output", "run", "--clean", "absent"]) == 1
+    assert "absent: no such folder of pictures" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -143,7 +153,7 @@ def test_the_recipe_of_the_weights_is_in_the_package(tmp_path, monkeypatch):
         ("a.yaml", "a: [", "a.yaml: no YAML: "),
         ("a.py", "settings = 3", "a.py: its `settings` must be a dict or TrainSettings, got 3"),
         ("a.py", "1 / 0", "a.py raises ZeroDivisionError"),
-        ("absent.yaml", None, "No such file or directory: 'absent.yaml'"),
+        ("absent.yaml", None, "recipe: absent.yaml: no such file, and no recipe of this name"),
     ],
 )
 def test_mistakes_in_a_recipe_name_it(name, text, message, tmp_path, monkeypatch, capsys):
