@@ -169,10 +169,17 @@ else:
 mj.compare(photo, mj.restore(photo), labels=("as it was", "restored"))
 
 # %% [markdown]
-# ## Fine-tuned on your own pictures
+# ## Fine-tuned on your own pictures, on every core
 #
-# The model is a Flax module: its training is a loss, a gradient and Optax. Here it learns from two
-# photos. The weather is rendered anew in each step, so it never sees the same picture twice.
+# Training is a loss, a chain of Optax, and a step, which is one pure function:
+# `(state, key, batch) -> (state, metrics)`. Here the model learns from two photos. The weather is
+# rendered anew in each step, so it never sees the same picture twice.
+#
+# The machine of a TPU on Colab or Kaggle has up to eight cores, this one may have one: the program
+# is the same. A **mesh** names the devices, the batch is split over them (`shard`), and parameters
+# and moments lie whole on each (`replicate`). XLA reads from that what each device has to do: draw
+# the weather of its own pictures, compute their gradient, and take the mean of it with the others
+# before all of them make the same update.
 
 # %%
 if SMOKE:  # a small network, which compiles quickly
@@ -186,54 +193,15 @@ photos = jnp.stack(
         for image in (data.coffee(), data.chelsea())
     ]
 )
+graph, params = mj.train.split(model)
+optimizer = optax.flatten(mj.train.guard(optax.adam(1e-4)))  # leaves out what is not finite
 
 
-def batch(key):
+def prepare(key, photos):
     of_place, of_weather = jax.random.split(key)
     top, left = jax.random.randint(of_place, (2,), 0, 256 - size)
     patches = jax.lax.dynamic_slice(photos, (0, top, left, 0), (len(photos), size, size, 3))
     return mj.data.render(of_weather, patches, settings=always_both)
-
-
-@nnx.jit
-def step(model, optimizer, key):
-    pictures = batch(key)
-
-    def loss(model):
-        return mj.ops.charbonnier(model(pictures.observed), pictures.clean)
-
-    value, gradient = nnx.value_and_grad(loss)(model)
-    optimizer.update(model, gradient)
-    return value
-
-
-optimizer = nnx.Optimizer(model, optax.adam(1e-4), wrt=nnx.Param)
-keys = jax.random.split(jax.random.key(0), 4 if SMOKE else 60)
-losses = [float(step(model, optimizer, key)) for key in keys]
-
-means = [np.mean(losses[max(0, last - 9) : last + 1]) for last in range(len(losses))]
-mj.curves(
-    {"each step": losses, "mean of the last 10": means}, y="Charbonnier loss", title="Fine-tuning"
-)
-
-# %% [markdown]
-# The single steps go up and down with the weather that each of them drew; the mean tells.
-#
-# For real training there is one command, `mapjax train`, with checkpoints, validation and settings
-# in one file. Its parts can be had one by one.
-#
-# ## One step on every core
-#
-# The machine of a TPU on Colab or Kaggle has up to eight cores, this one may have one: the program
-# is the same. A **mesh** names the devices, the batch is split over them (`shard`), and parameters
-# and moments lie whole on each (`replicate`). XLA reads from that what each device has to do: draw
-# the weather of its own pictures, compute their gradient, and take the mean of it with the others
-# before all of them make the same update.
-
-# %%
-devices = mj.train.make_mesh()
-graph, params = mj.train.split(model)
-optimizer = mj.train.guard(optax.adam(1e-4))  # leaves out updates that are not finite
 
 
 def objective(params, pictures):
@@ -241,29 +209,34 @@ def objective(params, pictures):
     return mj.ops.charbonnier(restored, pictures.clean)
 
 
-step_of_all = mj.train.make_step(
-    objective,
-    optimizer,
-    prepare=lambda key, clean: mj.data.render(key, clean, settings=always_both),
-    mesh=devices,
-)
+devices = mj.train.make_mesh()
+step = mj.train.make_step(objective, optimizer, prepare=prepare, mesh=devices)
 state = mj.train.replicate(devices, mj.train.init_state(params, optimizer))
-key = mj.train.replicate(devices, jax.random.key(1))
-patches = jnp.concatenate([photos[:, :size, :size]] * devices.size)  # two pictures a device
-patches = mj.train.shard(devices, patches)
-state, metrics = step_of_all(state, key, patches)
+key = mj.train.replicate(devices, jax.random.key(0))
+batch = mj.train.shard(devices, jnp.concatenate([photos] * devices.size))  # two photos a device
 
-print(
-    f"step {state.step}: loss {metrics.loss:.4f}, norm of the gradient {metrics.gradient_norm:.4f}"
+losses = []
+for _ in range(4 if SMOKE else 60):
+    state, metrics = step(state, key, batch)
+    losses.append(float(metrics.loss))
+
+print("photos:", {str(part.device): part.data.shape for part in batch.addressable_shards})
+whole = [leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state.params)]
+print(f"{sum(whole)} of {len(whole)} arrays of parameters lie whole on each device")
+means = [np.mean(losses[max(0, last - 9) : last + 1]) for last in range(len(losses))]
+mj.curves(
+    {"each step": losses, "mean of the last 10": means}, y="Charbonnier loss", title="Fine-tuning"
 )
-print("pictures:", {str(part.device): part.data.shape for part in patches.addressable_shards})
-everywhere = [leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state.params)]
-print(f"{sum(everywhere)} of {len(everywhere)} arrays of parameters lie whole on each device")
 
 # %% [markdown]
-# Restoring is split in the same way: the batch says where the work is done.
+# The single steps go up and down with the weather that each of them drew; the mean tells. Restoring
+# is split in the same way: the batch says where the work is done.
 
 # %%
 nnx.update(model, state.params)
-restored = nnx.jit(lambda model, pictures: model(pictures))(model, patches)
+restored = nnx.jit(lambda model, pictures: model(pictures))(model, batch)
 print("restored:", {str(part.device): part.data.shape for part in restored.addressable_shards})
+
+# %% [markdown]
+# For real training there is one command, `mapjax train`, with checkpoints, validation and settings
+# in one file. It runs on all devices there are, with the same parts.
