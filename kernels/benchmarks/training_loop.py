@@ -3,10 +3,11 @@
     python kernels/benchmarks/training_loop.py [--model rainhaze-s] [--batch 8] [--patch 192]
         [--steps 20] [--rounds 5] [--json]
 
-Both run the same compiled step from the same state, in turns. The bare step gets one batch that
+All run the same compiled step from the same state, in turns. The bare step gets one batch that
 lies on the devices; the loop cuts its batches from pictures, renders nothing on the host, reads
-every step's metrics and writes a log, as `mapjax.train.train` does. Input keeps up where the loop
-does not wait for it, and where batches are made faster than steps take them.
+every step's metrics and writes a log, as `mapjax.train.train` does; the loop without input does the
+same with batches that were made before. Input keeps up where the loop does not wait for it, and
+where batches are made faster than steps take them.
 
 Ratios are those of a round, in which all forms run one after the other, and their median is told:
 what else the machine does changes from round to round. CPU time, of all threads, suffers least from
@@ -80,26 +81,15 @@ def measure(settings: TrainSettings, rounds: int) -> tuple[tuple, ...]:
         mesh=mesh,
     )
     start = replicate(mesh, init_state(params, optimizer))
-    key, batch = replicate(mesh, key), next(feed(settings, data, mesh, first=0))
+    key, batches = replicate(mesh, key), list(feed(settings, data, mesh, first=0))
 
     def bare() -> None:
         state = jax.tree.map(jnp.copy, start)
         for _ in range(settings.total_steps):
-            state, _ = step(state, key, batch)
+            state, _ = step(state, key, batches[0])
         jax.block_until_ready(state)
 
-    waits: list[float] = []
-
-    def looped() -> None:
-        waits.append(0.0)
-
-        def timed(batches: Iterable[Batch]) -> Iterator[Batch]:
-            begin = time.perf_counter()
-            for batch in batches:
-                waits[-1] += time.perf_counter() - begin
-                yield batch
-                begin = time.perf_counter()
-
+    def looped(batches: Iterable[Batch]) -> None:
         with Log(
             Path(settings.output) / "log.jsonl",
             first=0,
@@ -110,17 +100,32 @@ def measure(settings: TrainSettings, rounds: int) -> tuple[tuple, ...]:
             state = loop(
                 step,
                 jax.tree.map(jnp.copy, start),
-                timed(feed(settings, data, mesh, first=0)),
+                batches,
                 key=key,
                 on_step=lambda done, metrics, batch: log.step(metrics, pictures=len(batch.clean)),
             )
             jax.block_until_ready(state)
 
+    waits: list[float] = []
+
+    def timed(batches: Iterable[Batch]) -> Iterator[Batch]:
+        waits.append(0.0)
+        begin = time.perf_counter()
+        for batch in batches:
+            waits[-1] += time.perf_counter() - begin
+            yield batch
+            begin = time.perf_counter()
+
     def fed() -> None:
         for _ in feed(settings, data, mesh, first=0):
             pass
 
-    forms = {"bare step": bare, "loop": looped, "input alone": fed}
+    forms = {
+        "bare step": bare,
+        "loop without input": lambda: looped(batches),
+        "loop": lambda: looped(timed(feed(settings, data, mesh, first=0))),
+        "input alone": fed,
+    }
     for form in forms.values():
         form()  # compiles, and starts threads
     waits.clear()
