@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from functools import partial
 from typing import Any
@@ -40,6 +39,7 @@ from mapjax.models import NAMED
 from mapjax.op import Table
 from mapjax.targets import Report
 from mapjax.targets.target import TpuTarget
+from mapjax.targets.tpu import without_schedules
 from mapjax.train import TrainSettings, init_state, make_step, split
 from mapjax.train.batch import Batch, observe
 from mapjax.train.objective import make_objective
@@ -70,9 +70,7 @@ def main() -> None:
         batch=(options.batch,),
         patch=(options.patch,),
     )
-    # No kernel has this name, and so nothing is written down of any.
-    flags = os.environ.get("LIBTPU_INIT_ARGS", ""), "--xla_jf_dump_only_matching_hlo=none"
-    os.environ["LIBTPU_INIT_ARGS"] = " ".join(filter(None, flags))
+    without_schedules()
     reports = {}
     for chips in dict.fromkeys(["1x1", *options.compile]):
         reports[chips] = compile_step(settings, options.device, chips)

@@ -1,12 +1,12 @@
 """The TPU kernels of `derain_dehaze` by the compiler's own schedule, no TPU needed.
 
     python kernels/benchmarks/tpu_schedule.py [--targets v5e v6e] [--strides 1 4]
-        [--passes forward backward] [--reference]
+        [--passes forward backward] [--reference] [--loops]
 
 Needs `pip install 'mapjax[targets]'`. A row is one kernel at 1920x1080, bfloat16, 36 taps: the
 bytes that it has to move and the time that they take at the device's bandwidth, beside the cycles
 of its schedule. `--reference` adds what XLA estimates for the plain form, which takes it minutes
-to compile.
+to compile. `--loops` prints the whole reports before it: each loop's bundles, spills and units.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ def main() -> None:
     parser.add_argument("--strides", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=PASSES)
     parser.add_argument("--reference", action="store_true", help="compile the plain form as well")
+    parser.add_argument("--loops", action="store_true", help="print each report")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = [
-        measure(f"tpu:{target}", stride, name == "backward", options.reference)
+        measure(f"tpu:{target}", stride, name == "backward", options)
         for target in options.targets
         for stride in options.strides
         for name in options.passes
@@ -53,7 +54,9 @@ def main() -> None:
     print(table.to_json() if options.json else table)
 
 
-def measure(target: str, stride: int, backward: bool, reference: bool) -> tuple[Any, ...]:
+def measure(
+    target: str, stride: int, backward: bool, options: argparse.Namespace
+) -> tuple[Any, ...]:
     grid = -(-HEIGHT // stride), -(-WIDTH // stride)
     shapes = [(1, HEIGHT, WIDTH, CHANNELS), (1, len(OFFSETS), *grid), *[(1, *grid)] * 2, (1, 3)]
     arrays = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
@@ -61,6 +64,8 @@ def measure(target: str, stride: int, backward: bool, reference: bool) -> tuple[
     compute = functools.partial(tpu.gradient if backward else tpu.forward, **settings)
     arguments = [arrays[0], *arrays] if backward else arrays
     report = mj.compile_for(target, compute, *arguments)
+    if options.loops:
+        print(report)
     (kernel,) = (kernel for kernel in report.kernels if kernel.kind == "pallas")
 
     assert kernel.schedule is not None and kernel.vmem is not None
@@ -75,7 +80,7 @@ def measure(target: str, stride: int, backward: bool, reference: bool) -> tuple[
     cycles = cycles_of(kernel.schedule, tiles)
     seconds = cycles / report.target.clock
     plain = None
-    if reference:
+    if options.reference:
         form = functools.partial(derain_dehaze.reference, **settings)
         plain = estimate(target, differentiated(form) if backward else form, arguments) / 1e3
     return (

@@ -1,5 +1,6 @@
 """libtpu: its environment, and what it dumps about each kernel."""
 
+import os
 import re
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def environment(target: TpuTarget, folder: Path, inherited: dict[str, str]) -> d
         "TPU_WORKER_HOSTNAMES": "localhost",
         "TPU_WORKER_ID": "0",
     }
+
+
+def without_schedules() -> None:
+    """Have libtpu write no schedules from now on: of programs of hundreds of kernels they take as
+    long as the compilation."""
+    # No kernel has this name, and so nothing is written down of any.
+    flags = os.environ.get("LIBTPU_INIT_ARGS", ""), "--xla_jf_dump_only_matching_hlo=none"
+    os.environ["LIBTPU_INIT_ARGS"] = " ".join(filter(None, flags))
 
 
 def read_schedules(folder: Path) -> dict[str, Schedule]:

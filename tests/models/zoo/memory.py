@@ -24,6 +24,7 @@ from mapjax.models.files import abstract
 from mapjax.models.zoo.published import MAXIM_2S
 from mapjax.op.table import Table
 from mapjax.restore.tiles import plan
+from mapjax.targets.tpu import without_schedules
 
 
 def main() -> None:
@@ -35,9 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     for aim in ("EXEC_TIME_OPTIMIZATION", "MEMORY_FITTING"):
         os.environ.setdefault(f"JAX_{aim}_EFFORT", "-1.0")
-    # No kernel has this name, and so no schedule is written down of any.
-    flags = os.environ.get("LIBTPU_INIT_ARGS", ""), "--xla_jf_dump_only_matching_hlo=none"
-    os.environ["LIBTPU_INIT_ARGS"] = " ".join(filter(None, flags))
+    without_schedules()
 
     height, width = map(int, options.size.split("x"))
     halo, multiple = Maxim.halo, Maxim.multiple
