@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import overload
 
+import numpy as np
+from jaxtyping import Float
 from PIL import Image, ImageOps
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -53,6 +55,18 @@ def decode(path: str | os.PathLike[str], *, long_side: int | None = None) -> Ima
     return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
+def decode_depth(path: str | os.PathLike[str]) -> Float[np.ndarray, "height width"]:
+    """Read a grey picture of 8 or 16 bits or of floats as it is, in the unit of the file.
+
+    Raises:
+        OSError: the file cannot be read as a picture, or has colours; the message names it.
+    """
+    with _opened(path, deep=True) as file:
+        if file.mode != "L" and not file.mode.startswith(("I", "F")):
+            raise ValueError(f"its pixels are {file.mode}, and a depth map is grey")
+        return np.asarray(file, np.float64)
+
+
 def picture_size(path: str | os.PathLike[str], *, long_side: int | None = None) -> tuple[int, int]:
     """`(width, height)` of what `decode` gives, from the head of the file alone.
 
@@ -74,13 +88,13 @@ def _orientation(file: Image.Image) -> int:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def _opened(path: str | os.PathLike[str], *, deep: bool = False) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             # Pillow warns at half the size that it refuses, and of oddities that it reads well.
             warnings.simplefilter("ignore")
             with Image.open(path) as file:
-                if file.mode.startswith(("I", "F")):
+                if not deep and file.mode.startswith(("I", "F")):
                     raise ValueError(
                         f"its pixels are {file.mode}, grey of more than 8 bits, "
                         "whose range no file declares; save it with 8 bits"

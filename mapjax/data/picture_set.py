@@ -104,13 +104,11 @@ def depth_set(
     weight: float | None = None,
 ) -> PictureSet:
     """A set of scenes whose relative depth is known, from `(name, clean, depth)` triples."""
-    scenes = list(scenes)
-    return PictureSet(
-        name="scenes with depth",
-        pictures=tuple(Image.fromarray(clean) for _, clean, _ in scenes),
-        depths=tuple(Image.fromarray(depth.astype(np.float32)) for _, _, depth in scenes),
-        weight=weight,
-    )
+    pictures, depths = [], []
+    for _, clean, depth in scenes:
+        pictures.append(Image.fromarray(clean))
+        depths.append(Image.fromarray(depth.astype(np.float32)))
+    return PictureSet("scenes with depth", tuple(pictures), depths=tuple(depths), weight=weight)
 
 
 def pair_set(

@@ -1,13 +1,14 @@
-"""Depth of real scenes, from pictures of them with and without haze."""
+"""Depth of real scenes: as a camera measured it, or from pictures with and without haze."""
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Num, UInt8
 
-from .files import decode
+from .files import decode, decode_depth
 
 
 class DepthScene(NamedTuple):
@@ -70,12 +71,15 @@ def depth_from_pair(
 def load_depth_scenes(
     folder: str | Path, scenes: Collection[str | int] | None = None, *, airlight: float = 1.0
 ) -> list[DepthScene]:
-    """Load clean pictures, `gt/SCENE.png`, and their depth by way of `hazy/SCENE_K.png`.
+    """Load clean pictures, `gt/SCENE.png`, and their depth.
 
-    Where a scene has several hazy pictures, their depths are brought to mean 1 and averaged.
+    Where the folder has a `depth/`, `depth/SCENE.png` is what a depth camera measured: grey, of 8
+    or 16 bits, in any unit, 0 where it saw nothing, which is filled in from the neighbourhood. In
+    all other folders depth is computed from the haze of `hazy/SCENE_K.png`; where a scene has
+    several, their depths are brought to mean 1 and averaged.
 
     Args:
-        folder: folder in the layout of RESIDE's SOTS-indoor.
+        folder: folder of gt/ and depth/, or of gt/ and hazy/ as in RESIDE's SOTS-indoor.
         scenes: names of the scenes to load, `1400` or `"1400"`; by default all of them.
         airlight: of the hazy pictures.
 
@@ -83,11 +87,14 @@ def load_depth_scenes(
         The scenes in the order of their names.
 
     Raises:
-        OSError: the folder, a scene asked for, or its hazy pictures are missing, or a file cannot
-            be read as a picture.
-        ValueError: a hazy picture does not fit the clean one.
+        OSError: the folder, a scene asked for, its depth or its hazy pictures are missing, or a
+            file cannot be read as a picture.
+        ValueError: a depth map or a hazy picture does not fit the clean one, a map is not grey or
+            empty.
 
-    Source: B. Li et al., "Benchmarking single-image dehazing and beyond", 2019 (RESIDE).
+    Sources: N. Silberman et al., "Indoor segmentation and support inference from RGBD images", ECCV
+    2012 (NYU Depth v2); B. Li et al., "Benchmarking single-image dehazing and beyond", 2019
+    (RESIDE).
     """
     folder = Path(folder)
     names = sorted(file.stem for file in folder.glob("gt/*.png"))
@@ -100,11 +107,40 @@ def load_depth_scenes(
                 f"load_depth_scenes: no picture gt/{missing[0]}.png in {str(folder)!r}"
             )
         names = sorted(wanted)
-    return [_load_scene(folder, name, airlight) for name in names]
+    measured = (folder / "depth").is_dir()
+
+    def load(name: str) -> DepthScene:
+        clean = np.asarray(decode(folder / "gt" / f"{name}.png"))
+        if measured:
+            depth = _measured_depth(folder, name, clean.shape[:2])
+        else:
+            depth = _depth_of_haze(folder, name, clean, airlight)
+        return DepthScene(name, clean, depth)
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(load, names))
 
 
-def _load_scene(folder: Path, name: str, airlight: float) -> DepthScene:
-    clean = np.asarray(decode(folder / "gt" / f"{name}.png"))
+def _measured_depth(
+    folder: Path, name: str, shape: tuple[int, ...]
+) -> Float[np.ndarray, "height width"]:
+    file = folder / "depth" / f"{name}.png"
+    depth = decode_depth(file)
+    if depth.shape != shape:
+        raise ValueError(
+            f"load_depth_scenes: {str(file)!r}: is {depth.shape[1]}x{depth.shape[0]} pixels, and "
+            f"gt/{name}.png is {shape[1]}x{shape[0]}; both need one size"
+        )
+    known = depth > 0
+    if not known.any():
+        raise ValueError(f"load_depth_scenes: {str(file)!r}: is 0 everywhere, so no depth is known")
+    depth = _fill(depth, known)
+    return (depth / depth.mean()).astype(np.float32)
+
+
+def _depth_of_haze(
+    folder: Path, name: str, clean: UInt8[np.ndarray, "height width 3"], airlight: float
+) -> Float[np.ndarray, "height width"]:
     files = sorted(folder.glob(f"hazy/{name}_*.png"))
     if not files:
         raise FileNotFoundError(
@@ -118,7 +154,7 @@ def _load_scene(folder: Path, name: str, airlight: float) -> DepthScene:
         except ValueError as error:
             raise ValueError(f"load_depth_scenes: {str(file)!r}: {error}") from error
         depth += one / max(float(one.mean()), 1e-6)
-    return DepthScene(name, clean, depth / len(files))
+    return depth / len(files)
 
 
 def _to_float(picture: Num[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width 3"]:

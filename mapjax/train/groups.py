@@ -41,7 +41,7 @@ class DataSettings:
     streaks: str | None = None
     """Folder of rain streak renderings; without it streaks are drawn."""
     depth_scenes: str | None = None
-    """Folder of scenes (gt/, hazy/) whose depth is computed from their haze."""
+    """Folder of scenes, gt/ with their depth/, or gt/ with hazy/, from which it is computed."""
     depth_scene_names: tuple[str, ...] = ()
     """Names of the scenes to use; none means all."""
     depth_share: float = 0.25

@@ -1,4 +1,4 @@
-"""Depth from hazy pairs: exact where the model holds, filled in where it cannot tell."""
+"""Depth as it was measured, and from hazy pairs; filled in where neither can tell."""
 
 import numpy as np
 import pytest
@@ -76,6 +76,64 @@ def test_load_averages_the_levels_of_a_scene(tmp_path, scene):
         file.unlink()
     with pytest.raises(FileNotFoundError, match=r"hazy/1_\*\.png"):
         load_depth_scenes(tmp_path, [1])
+
+
+@pytest.fixture
+def measured(tmp_path, scene):
+    """A scene with a map in millimetres, which lacks a corner."""
+    clean, depth = scene
+    for folder in ("gt", "depth"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray((clean * 255).astype(np.uint8)).save(tmp_path / "gt" / "7.png")
+    millimetres = (4000 * depth).astype(np.uint16)
+    millimetres[:6, :8] = 0
+    Image.fromarray(millimetres).save(tmp_path / "depth" / "7.png")
+    return tmp_path
+
+
+def test_measured_depth_is_taken_as_it_is(measured, scene):
+    clean, depth = scene
+    (measured / "hazy").mkdir()  # of no interest beside depth/
+    (found,) = load_depth_scenes(measured)
+    np.testing.assert_array_equal(found.clean, (clean * 255).astype(np.uint8))
+    assert found.depth.dtype == np.float32
+    assert found.depth.mean() == pytest.approx(1)
+    known = np.ones(depth.shape, bool)
+    known[:6, :8] = False
+    ratio = found.depth / depth
+    np.testing.assert_allclose(ratio[known], np.median(ratio), rtol=1e-3)
+    beside = found.depth[:8, :10][known[:8, :10]]
+    filled = found.depth[~known]
+    assert beside.min() < filled.min() and filled.max() < beside.max()
+
+
+def test_depth_of_eight_bits_is_read_too(measured, scene):
+    _, depth = scene
+    Image.fromarray((100 * depth).astype(np.uint8)).save(measured / "depth" / "7.png")
+    (found,) = load_depth_scenes(measured)
+    np.testing.assert_allclose(found.depth, depth / depth.mean(), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (np.ones((30, 44), np.uint16), r"7\.png': is 44x30 pixels, and gt/7\.png is 44x31"),
+        (np.zeros((31, 44), np.uint16), r"7\.png': is 0 everywhere, so no depth is known"),
+    ],
+)
+def test_depth_that_does_not_fit(measured, stored, message):
+    Image.fromarray(stored).save(measured / "depth" / "7.png")
+    with pytest.raises(ValueError, match=message):
+        load_depth_scenes(measured)
+
+
+def test_depth_that_cannot_be_read(measured):
+    Image.new("RGB", (44, 31)).save(measured / "depth" / "7.png")
+    with pytest.raises(OSError, match=r"7\.png: .*its pixels are RGB, and a depth map is grey"):
+        load_depth_scenes(measured)
+    (measured / "depth" / "7.png").unlink()
+    with pytest.raises(OSError, match=r"depth/7\.png"):
+        load_depth_scenes(measured)
 
 
 def test_empty_folder(tmp_path):
