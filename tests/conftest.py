@@ -27,8 +27,7 @@ jax.config.update("jax_num_cpu_devices", 4)
 ROOT = Path(__file__).resolve().parent.parent
 
 
-# Of every parametrised test, and of the catalogues: what is beyond is marked as breadth.
-FIRST_CASES, FIRST_OF_CATALOGUE = 2, 8
+FIRST_CASES = 2  # of every parametrised test: what is beyond is marked as breadth
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,9 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         test = item.path, getattr(item, "originalname", item.name)
         seen[test] += 1
-        if seen[test] > (
-            FIRST_OF_CATALOGUE if item.path.parent.name == "catalogue" else FIRST_CASES
-        ):
+        if seen[test] > FIRST_CASES:
             item.add_marker(pytest.mark.breadth)
 
 
