@@ -27,10 +27,12 @@ class PictureBatch(NamedTuple):
 class Pictures:
     """Batches of random windows of pictures; a batch is a pure function of (seed, step).
 
-    A sample is a picture of a set drawn by weight, of which a random square window, its side
-    log-uniform between the patch size and the short side of the picture, is resized to the patch
-    with antialiasing, and mirrored half of the time. Windows of pairs are cut and not resized.
-    Pictures are not turned: rain falls and haze thickens towards the horizon.
+    A sample is a picture of a set drawn by weight, of which a random window, its side log-uniform
+    between the patch size and the short side of the picture, is resized to the patch with
+    antialiasing, and mirrored half of the time. Windows are up to 1.4 times as wide as high, or
+    as high as wide: whole photos are, and a network that looks at a square thumbnail of one sees
+    it squeezed. Windows of pairs are cut and not resized. Pictures are not turned: rain falls and
+    haze thickens towards the horizon.
 
     Args:
         sets: what to draw from.
@@ -115,6 +117,9 @@ class Pictures:
         )
 
 
+_STRETCH = 1.4  # longest side of a window in units of its shortest
+
+
 def _mirror(rng: np.random.Generator) -> bool:
     return rng.random() < 0.5
 
@@ -125,18 +130,20 @@ def _window(
     width, height = size
     short = min(size)
     # A picture smaller than the patch is enlarged: its largest window serves.
-    largest = short if rescale else min(short, patch)
-    side = largest
-    if largest > patch:
-        side = round(np.exp(rng.uniform(np.log(patch), np.log(largest))))
-    left, top = rng.integers(width - side + 1), rng.integers(height - side + 1)
-    return int(left), int(top), int(left + side), int(top + side)
+    wide = high = short if rescale else min(short, patch)
+    if wide > patch:
+        side = np.exp(rng.uniform(np.log(patch), np.log(short)))
+        stretch = np.exp(rng.uniform(-1, 1) * np.log(_STRETCH) / 2)
+        wide = int(np.clip(round(side * stretch), patch, width))
+        high = int(np.clip(round(side / stretch), patch, height))
+    left, top = rng.integers(width - wide + 1), rng.integers(height - high + 1)
+    return int(left), int(top), int(left + wide), int(top + high)
 
 
 def _cut(
     picture: Image.Image, box: tuple[int, int, int, int], patch: int, *, mirror: bool
 ) -> np.ndarray:
-    if box[2] - box[0] == patch:
+    if (box[2] - box[0], box[3] - box[1]) == (patch, patch):
         window = picture.crop(box)
     else:
         window = picture.resize((patch, patch), Image.Resampling.BILINEAR, box=box)
