@@ -6,13 +6,14 @@
 Needs `pip install 'mapjax[targets]'`. A row is one kernel at 1920x1080, bfloat16, 36 taps: the
 bytes that it has to move and the time that they take at the device's bandwidth, beside the cycles
 of its schedule. `--reference` adds what XLA estimates for the plain form, which takes it minutes
-to compile. `--loops` prints the whole reports before it: each loop's bundles, spills and units.
+to compile. `--loops` writes the whole reports to stderr: each loop's bundles, spills and units.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--strides", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--passes", nargs="+", choices=PASSES, default=PASSES)
     parser.add_argument("--reference", action="store_true", help="compile the plain form as well")
-    parser.add_argument("--loops", action="store_true", help="print each report")
+    parser.add_argument("--loops", action="store_true", help="write each report to stderr")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = [
@@ -65,7 +66,7 @@ def measure(
     arguments = [arrays[0], *arrays] if backward else arrays
     report = mj.compile_for(target, compute, *arguments)
     if options.loops:
-        print(report)
+        print(report, file=sys.stderr)  # the table alone is what other programs read
     (kernel,) = (kernel for kernel in report.kernels if kernel.kind == "pallas")
 
     assert kernel.schedule is not None and kernel.vmem is not None
