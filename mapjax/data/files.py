@@ -55,25 +55,27 @@ def decode(path: str | os.PathLike[str], *, long_side: int | None = None) -> Ima
     return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def decode_depth(path: str | os.PathLike[str]) -> Float[np.ndarray, "height width"]:
-    """Read a grey picture of 8 or 16 bits or of floats as it is, in the unit of the file.
+def decode_grey(path: str | os.PathLike[str]) -> Float[np.ndarray, "height width"]:
+    """Read a grey picture of 8 bits, 16 bits or floats as it is, in the unit of the file.
 
     Raises:
         OSError: the file cannot be read as a picture, or has colours; the message names it.
     """
     with _opened(path, deep=True) as file:
         if file.mode != "L" and not file.mode.startswith(("I", "F")):
-            raise ValueError(f"its pixels are {file.mode}, and a depth map is grey")
+            raise ValueError(f"its pixels are {file.mode}, and grey ones are wanted")
         return np.asarray(file, np.float64)
 
 
-def picture_size(path: str | os.PathLike[str], *, long_side: int | None = None) -> tuple[int, int]:
-    """`(width, height)` of what `decode` gives, from the head of the file alone.
+def picture_size(
+    path: str | os.PathLike[str], *, long_side: int | None = None, deep: bool = False
+) -> tuple[int, int]:
+    """`(width, height)` of what `decode` gives, or `decode_grey` where `deep`, from a file's head.
 
     Raises:
         OSError: as `decode` does; what is wrong behind the head goes unnoticed.
     """
-    with _opened(path) as file:
+    with _opened(path, deep=deep) as file:
         # Pillow turns TIFF files by itself.
         swapped = file.format != "TIFF" and _orientation(file) >= 5
         size = file.size[::-1] if swapped else file.size
@@ -112,6 +114,15 @@ def _shrunk(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def why_unequal(size: tuple[int, int], clean: Path, wanted: tuple[int, int]) -> str:
+    """What is wrong with a file of another size than the clean picture that it belongs to."""
+    width, height = size
+    return (
+        f"is {width}x{height} pixels, and its clean picture {clean} is {wanted[0]}x{wanted[1]}; "
+        "a pair needs one size"
+    )
+
+
 class PictureFiles(Sequence[Image.Image]):
     """Pictures in files, each decoded whenever it is asked for.
 
@@ -131,7 +142,7 @@ class PictureFiles(Sequence[Image.Image]):
         self.long_side = long_side
         unique = list(dict.fromkeys(self.paths))
         with ThreadPoolExecutor() as pool:
-            sizes = pool.map(lambda path: picture_size(path, long_side=long_side), unique)
+            sizes = pool.map(self._measure, unique)
             self._size = dict(zip(unique, sizes, strict=True))
         self.sizes = [self._size[path] for path in self.paths]
 
@@ -147,8 +158,14 @@ class PictureFiles(Sequence[Image.Image]):
             return tuple(map(self._decode, self.paths[index]))
         return self._decode(self.paths[index])
 
+    def _measure(self, path: Path) -> tuple[int, int]:
+        return picture_size(path, long_side=self.long_side)
+
+    def _read(self, path: Path) -> Image.Image:
+        return decode(path, long_side=self.long_side)
+
     def _decode(self, path: Path) -> Image.Image:
-        picture = decode(path, long_side=self.long_side)
+        picture = self._read(path)
         if picture.size != self._size[path]:
             raise OSError(f"{path}: is {picture.size} now, and was {self._size[path]} before")
         return picture

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import BYTES_A_PIXEL, decode, list_pictures
+from .files import BYTES_A_PIXEL, decode, list_pictures, why_unequal
 from .layouts import Pairs, find_pairs, match_folders
-from .picture_set import why_unequal
 
 
 @dataclass(frozen=True)

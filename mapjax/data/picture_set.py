@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from .files import BYTES_A_PIXEL, PictureFiles, list_pictures
+from .files import BYTES_A_PIXEL, PictureFiles, list_pictures, why_unequal
+from .measured import is_measured, measured_files
+from .scenes import find_scenes, load_depth_scenes
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,30 @@ def hold(sequences: Sequence[PictureFiles], *, memory: float) -> list[Sequence[I
     return [files.decoded() for files in sequences]
 
 
+def load_depth_set(
+    folder: str | os.PathLike[str],
+    scenes: Collection[str | int] | None = None,
+    *,
+    weight: float | None = None,
+    memory: float = math.inf,
+) -> PictureSet:
+    """The scenes with depth of a folder, as `load_depth_scenes` reads them.
+
+    Args:
+        folder, scenes: as there.
+        weight: relative frequency of the set.
+        memory: as for `load_pictures`. Depth that is computed from haze is kept in memory always.
+
+    Raises:
+        OSError, ValueError: as `load_depth_scenes` does.
+    """
+    if not is_measured(Path(folder)):
+        return depth_set(load_depth_scenes(folder, scenes), weight=weight)
+    files = measured_files(Path(folder), find_scenes(Path(folder), scenes))
+    pictures, depths = hold(files, memory=memory)
+    return PictureSet(str(folder), pictures, depths=depths, weight=weight)
+
+
 def depth_set(
     scenes: Iterable[tuple[str, UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]],
     *,
@@ -126,12 +152,3 @@ def pair_set(
             raise ValueError(f"{seen}: {why_unequal(size, target, wanted)}")
     clean, observed = hold([clean, observed], memory=memory)
     return PictureSet(name, clean, observed=observed, weight=weight, rescale=False)
-
-
-def why_unequal(size: tuple[int, int], clean: Path, wanted: tuple[int, int]) -> str:
-    """What is wrong with an observed picture of another size than its clean one."""
-    width, height = size
-    return (
-        f"is {width}x{height} pixels, and its clean picture {clean} is {wanted[0]}x{wanted[1]}; "
-        "a pair needs one size"
-    )

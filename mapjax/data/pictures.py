@@ -1,6 +1,5 @@
 """Training batches of pictures: a pure function of (seed, step)."""
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -55,8 +54,9 @@ class Pictures:
         self.sets = tuple(sets)
         self.seed = seed
         self.borrow = borrow
-        self.depths = tuple(itertools.chain.from_iterable(s.depths or () for s in self.sets))
-        if borrow and not self.depths:
+        # Where the depths are, since those in files are read when they are drawn.
+        self._lenders = [(s.depths, i) for s in self.sets if s.depths for i in range(len(s.depths))]
+        if borrow and not self._lenders:
             raise ValueError(f"borrow: is {borrow}, but no set has a depth to lend")
         weights = np.array([s.pixels if s.weight is None else 0.0 for s in self.sets])
         given = sum(s.weight or 0.0 for s in self.sets)
@@ -107,7 +107,8 @@ class Pictures:
             elif chosen.depths is not None:
                 depth[i] = _cut(chosen.depths[index], box, patch, mirror=mirror)
             elif rng.random() < self.borrow:
-                lender = self.depths[rng.integers(len(self.depths))]
+                depths, place = self._lenders[rng.integers(len(self._lenders))]
+                lender = depths[place]
                 box = _window(rng, lender.size, patch)
                 depth[i] = _cut(lender, box, patch, mirror=_mirror(rng))
         return (

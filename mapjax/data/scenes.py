@@ -1,14 +1,15 @@
 """Depth of real scenes: as a camera measured it, or from pictures with and without haze."""
 
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num, UInt8
+from jaxtyping import Float, Num, UInt8
 
-from .files import decode, decode_depth
+from ._fill import fill
+from .files import decode
+from .measured import is_measured, measured_files
 
 
 class DepthScene(NamedTuple):
@@ -65,7 +66,7 @@ def depth_from_pair(
         )
     transmission = np.sum(to_air * seen, axis=-1) / np.where(known, energy, 1.0)
     depth = -np.log(np.clip(transmission, 1 / 255, 1.0))
-    return _fill(depth, known).astype(np.float32)
+    return fill(depth, known).astype(np.float32)
 
 
 def load_depth_scenes(
@@ -89,58 +90,44 @@ def load_depth_scenes(
     Raises:
         OSError: the folder, a scene asked for, its depth or its hazy pictures are missing, or a
             file cannot be read as a picture.
-        ValueError: a depth map or a hazy picture does not fit the clean one, a map is not grey or
-            empty.
+        ValueError: a depth map or a hazy picture does not fit the clean one, or a map is empty.
 
     Sources: N. Silberman et al., "Indoor segmentation and support inference from RGBD images", ECCV
     2012 (NYU Depth v2); B. Li et al., "Benchmarking single-image dehazing and beyond", 2019
     (RESIDE).
     """
     folder = Path(folder)
+    names = find_scenes(folder, scenes)
+    if is_measured(folder):
+        clean, depth = (files.decoded() for files in measured_files(folder, names))
+        return [
+            DepthScene(name, np.asarray(picture), np.asarray(distance))
+            for name, picture, distance in zip(names, clean, depth, strict=True)
+        ]
+    return [_load_scene(folder, name, airlight) for name in names]
+
+
+def find_scenes(folder: Path, scenes: Collection[str | int] | None = None) -> list[str]:
+    """The names of the scenes of a folder, or of those that are asked for.
+
+    Raises:
+        FileNotFoundError: there are no scenes, or one that is asked for is missing.
+    """
     names = sorted(file.stem for file in folder.glob("gt/*.png"))
     if not names:
         raise FileNotFoundError(f"load_depth_scenes: no picture gt/SCENE.png in {str(folder)!r}")
-    if scenes is not None:
-        wanted = {str(scene) for scene in scenes}
-        if missing := sorted(wanted - set(names)):
-            raise FileNotFoundError(
-                f"load_depth_scenes: no picture gt/{missing[0]}.png in {str(folder)!r}"
-            )
-        names = sorted(wanted)
-    measured = (folder / "depth").is_dir()
-
-    def load(name: str) -> DepthScene:
-        clean = np.asarray(decode(folder / "gt" / f"{name}.png"))
-        if measured:
-            depth = _measured_depth(folder, name, clean.shape[:2])
-        else:
-            depth = _depth_of_haze(folder, name, clean, airlight)
-        return DepthScene(name, clean, depth)
-
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(load, names))
-
-
-def _measured_depth(
-    folder: Path, name: str, shape: tuple[int, ...]
-) -> Float[np.ndarray, "height width"]:
-    file = folder / "depth" / f"{name}.png"
-    depth = decode_depth(file)
-    if depth.shape != shape:
-        raise ValueError(
-            f"load_depth_scenes: {str(file)!r}: is {depth.shape[1]}x{depth.shape[0]} pixels, and "
-            f"gt/{name}.png is {shape[1]}x{shape[0]}; both need one size"
+    if scenes is None:
+        return names
+    wanted = {str(scene) for scene in scenes}
+    if missing := sorted(wanted - set(names)):
+        raise FileNotFoundError(
+            f"load_depth_scenes: no picture gt/{missing[0]}.png in {str(folder)!r}"
         )
-    known = depth > 0
-    if not known.any():
-        raise ValueError(f"load_depth_scenes: {str(file)!r}: is 0 everywhere, so no depth is known")
-    depth = _fill(depth, known)
-    return (depth / depth.mean()).astype(np.float32)
+    return sorted(wanted)
 
 
-def _depth_of_haze(
-    folder: Path, name: str, clean: UInt8[np.ndarray, "height width 3"], airlight: float
-) -> Float[np.ndarray, "height width"]:
+def _load_scene(folder: Path, name: str, airlight: float) -> DepthScene:
+    clean = np.asarray(decode(folder / "gt" / f"{name}.png"))
     files = sorted(folder.glob(f"hazy/{name}_*.png"))
     if not files:
         raise FileNotFoundError(
@@ -154,32 +141,9 @@ def _depth_of_haze(
         except ValueError as error:
             raise ValueError(f"load_depth_scenes: {str(file)!r}: {error}") from error
         depth += one / max(float(one.mean()), 1e-6)
-    return depth / len(files)
+    return DepthScene(name, clean, depth / len(files))
 
 
 def _to_float(picture: Num[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width 3"]:
     scale = 255 if picture.dtype == np.uint8 else 1
     return picture.astype(np.float64) / scale
-
-
-def _fill(
-    values: Float[np.ndarray, "height width"], known: Bool[np.ndarray, "height width"]
-) -> Float[np.ndarray, "height width"]:
-    """Replace what is not known by the means of what is, over the least neighbourhood that has any.
-
-    Pull-push: fill a picture of half the size, and take from it what is missing.
-    S. J. Gortler et al., "The lumigraph", 1996.
-    """
-    from scipy.ndimage import zoom  # SciPy comes with JAX
-
-    if known.all():
-        return values
-    height, width = values.shape
-    even = ((0, height % 2), (0, width % 2))
-    weight = np.pad(known.astype(np.float64), even)
-    blocks = (weight.shape[0] // 2, 2, weight.shape[1] // 2, 2)
-    weighted = np.pad(np.where(known, values, 0.0), even).reshape(blocks).sum(axis=(1, 3))
-    weight = weight.reshape(blocks).sum(axis=(1, 3))
-    coarse = _fill(weighted / np.maximum(weight, 1.0), weight > 0)
-    smooth = np.asarray(zoom(coarse, 2, order=1, mode="nearest", grid_mode=True))
-    return np.where(known, values, smooth[:height, :width])

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from mapjax.data import load_depth_scenes, load_streaks
+from mapjax.data import load_streaks
 from mapjax.data.layouts import find_pairs
 from mapjax.data.pairs import load_pairs
-from mapjax.data.picture_set import PictureSet, depth_set, load_pictures
+from mapjax.data.picture_set import PictureSet, load_depth_set, load_pictures
 from mapjax.data.pictures import Pictures
 from mapjax.data.reading import check_processes
 from mapjax.train.errors import TrainingError
@@ -49,10 +49,18 @@ def load_data(settings: TrainSettings) -> TrainData:
         memory -= sets[-1].bytes
     if settings.pairs:
         weights = [shares.get(folder) for folder in settings.pairs]
-        sets += load_pairs(settings.pairs, weights=weights, memory=memory)
+        pairs = load_pairs(settings.pairs, weights=weights, memory=memory)
+        memory -= sum(pair.bytes for pair in pairs)
+        sets += pairs
     if settings.depth_scenes is not None:
-        scenes = load_depth_scenes(settings.depth_scenes, settings.depth_scene_names or None)
-        sets.append(depth_set(scenes, weight=settings.depth_share if sets else None))
+        sets.append(
+            load_depth_set(
+                settings.depth_scenes,
+                settings.depth_scene_names or None,
+                weight=settings.depth_share if sets else None,
+                memory=memory,
+            )
+        )
     if not sets:
         raise TrainingError(
             "clean: no pictures to train on; name folders with --clean, --pairs or --depth-scenes"

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from mapjax.data.files import PictureFiles, list_pictures
-from mapjax.data.picture_set import load_pictures, pair_set
+from mapjax.data.picture_set import PictureSet, load_depth_set, load_pictures, pair_set
+from mapjax.data.pictures import Pictures
 
 
 def test_load_pictures(tmp_path):
@@ -39,3 +40,24 @@ def test_a_clean_picture_of_several_pairs_is_held_once(tmp_path):
     Image.new("RGB", (10, 11)).save(heavy)
     with pytest.raises(ValueError, match=r"heavy.png: is 10x11 .*clean.png is 10x10; a pair"):
         pair_set("three", [(light, clean), (heavy, clean)], weight=None, memory=0)
+
+
+def test_scenes_with_depth_give_the_same_from_memory_and_from_files(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("1", "2", "3"):
+        for kind, shape in (("gt", (24, 30, 3)), ("depth", (24, 30))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            stored = rng.integers(1, 255, shape, dtype=np.uint8)
+            Image.fromarray(stored).save(tmp_path / kind / f"{name}.png")
+    held, drawn = (load_depth_set(tmp_path, [1, 3], memory=memory) for memory in (11520, 11519))
+    assert (held.bytes, drawn.bytes, held.pixels, drawn.pixels) == (11520, 0, 1440, 1440)
+    plain = PictureSet("plain", (Image.new("RGB", (20, 20)),), weight=0.5)
+    batches = [
+        Pictures([scenes, plain], seed=0, borrow=0.5).batch(0, batch=24, patch=16)
+        for scenes in (held, drawn)
+    ]
+    for one, other in zip(*(batch[:2] for batch in batches), strict=True):
+        np.testing.assert_array_equal(one, other)
+    black = (batches[0].clean == 0).all((1, 2, 3))
+    lent = np.isfinite(batches[0].depth[black]).all((1, 2))
+    assert 0 < lent.sum() < len(lent)

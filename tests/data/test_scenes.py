@@ -117,8 +117,8 @@ def test_depth_of_eight_bits_is_read_too(measured, scene):
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        (np.ones((30, 44), np.uint16), r"7\.png': is 44x30 pixels, and gt/7\.png is 44x31"),
-        (np.zeros((31, 44), np.uint16), r"7\.png': is 0 everywhere, so no depth is known"),
+        (np.ones((30, 44), np.uint16), r"depth/7\.png: is 44x30 .*gt/7\.png is 44x31"),
+        (np.zeros((31, 44), np.uint16), r"depth/7\.png: is 0 everywhere"),
     ],
 )
 def test_depth_that_does_not_fit(measured, stored, message):
@@ -129,7 +129,7 @@ def test_depth_that_does_not_fit(measured, stored, message):
 
 def test_depth_that_cannot_be_read(measured):
     Image.new("RGB", (44, 31)).save(measured / "depth" / "7.png")
-    with pytest.raises(OSError, match=r"7\.png: .*its pixels are RGB, and a depth map is grey"):
+    with pytest.raises(OSError, match=r"7\.png: .*its pixels are RGB, and grey ones are wanted"):
         load_depth_scenes(measured)
     (measured / "depth" / "7.png").unlink()
     with pytest.raises(OSError, match=r"depth/7\.png"):
