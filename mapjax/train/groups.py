@@ -106,7 +106,11 @@ class OptimizerSettings:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What is minimised: the sum of the losses by these weights."""
+    """What is minimised: the sum of the losses by these weights.
+
+    What only losses of weight 0 depend on is neither computed nor trained: the airlight alone, the
+    others 0, trains what finds it, at a fraction of the cost of a step.
+    """
 
     charbonnier: float = 1.0
     """Weight of the Charbonnier loss."""

@@ -91,8 +91,8 @@ class TrainSettings(
             raise ValueError(
                 f"accumulate: {self.accumulate} equal parts do not make up a batch of {self.batch}"
             )
-        if self.charbonnier == self.fourier == self.log_mse == 0:
-            raise ValueError("charbonnier, fourier, log_mse: all are 0, so there is no loss")
+        if not any(getattr(self, name) for name in weights):
+            raise ValueError(f"{', '.join(weights)}: all are 0, so there is no loss")
         if not 0 <= self.warmup_steps < self.total_steps:
             raise ValueError(
                 f"warmup_steps: must be >= 0 and below the {self.total_steps} steps of the run, "

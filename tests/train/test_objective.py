@@ -2,10 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from mapjax.data import Rendered
-from mapjax.models import Coefficients
-from mapjax.train.objective import physics_loss, restoration_loss
+from mapjax.data import Rendered, render
+from mapjax.models import Coefficients, RainHaze
+from mapjax.train import split
+from mapjax.train.batch import Example
+from mapjax.train.objective import make_objective, physics_loss, restoration_loss
 
 
 def test_loss_is_the_weighted_sum(settings):
@@ -92,3 +95,18 @@ def test_weather_of_a_pair_is_not_asked_for(weather, settings):
     )
     assert error == pytest.approx(float(alone) / 2, rel=1e-5)
     assert physics_loss(predicted, wrong, settings(), paired=jnp.ones(2, bool)) == 0
+
+
+def test_the_airlight_alone_trains_what_finds_it(settings):
+    """The rest of the network is left as it is: its gradient is exactly zero."""
+    names = ("charbonnier", "fourier", "log_mse", "transmission")
+    chosen = settings(airlight=1.0, **dict.fromkeys(names, 0.0))
+    graph, params = split(RainHaze(chosen.model, rngs=nnx.Rngs(0)))
+    rng = np.random.default_rng(0)
+    clean = jnp.asarray(rng.random((2, 16, 16, 3), np.float32))
+    rendered = render(jax.random.key(0), clean, settings=settings().render)
+    gradient = jax.grad(make_objective(graph, chosen))(params, Example(rendered, None))
+    trained = {
+        part for part, inside in gradient.items() if any(map(jnp.any, jax.tree.leaves(inside)))
+    }
+    assert trained == {"glance"}

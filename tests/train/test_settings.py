@@ -23,7 +23,10 @@ from mapjax.train import TrainSettings
         ({"ema_decay": 1.0}, "ema_decay: must be in [0, 1), got 1.0"),
         ({"log_every": 0}, "log_every: must be >= 1, got 0"),
         ({"max_minutes": math.nan}, "max_minutes: must be > 0, got nan"),
-        ({"charbonnier": 0.0, "fourier": 0.0}, "all are 0, so there is no loss"),
+        (
+            dict.fromkeys(("charbonnier", "fourier", "transmission", "airlight"), 0.0),
+            "charbonnier, fourier, log_mse, transmission, airlight: all are 0, so there is no loss",
+        ),
         ({"steps": (500,)}, "warmup_steps: must be >= 0 and below the 500 steps of the run"),
         ({"final_learning_rate": 0.1}, "final_learning_rate: must be <= learning_rate=0.001"),
         ({"clean": ("a",), "shares": (("b", 0.5),)}, "shares: b is no folder of clean=('a',)"),
