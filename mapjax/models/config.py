@@ -34,7 +34,7 @@ class RainHazeConfig:
     dilations: tuple[int, ...] = (1, 2, 3, 4)
     glance_size: int = 64
     glance_width: int = 64
-    glance_blocks: int = 4
+    glance_blocks: int = 8
     head: str = "unified"
     dtype: str = "float32"
 

@@ -15,7 +15,7 @@ from mapjax.models.maxim import Maxim, MaximConfig
 from mapjax.models.rainhaze import RainHaze
 
 FORMATS: dict[str, tuple[type, type]] = {
-    "mapjax-rainhaze-2": (RainHaze, RainHazeConfig),
+    "mapjax-rainhaze-3": (RainHaze, RainHazeConfig),
     "mapjax-maxim-1": (Maxim, MaximConfig),
 }
 """What a file's header calls its network -> the network and its configuration."""

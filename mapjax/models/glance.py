@@ -23,10 +23,12 @@ class Glance(NamedTuple):
 
 
 class Glancer(nnx.Module):
-    """Thumbnail -> `Glance`: a few blocks, with the picture's mean seen by every cell.
+    """Thumbnail -> `Glance`: blocks in pairs, between which every cell sees the whole picture.
 
     Haze is smooth and its colour one for the whole picture: a thumbnail of fixed size shows it at
     the same cost for every picture, and a large photo can then be restored in tiles that agree.
+    How bright the veil is shows in no single place where none is opaque. It follows from how far
+    all places have faded, hence the mean and the greatest of each channel time and again.
     """
 
     def __init__(self, config: RainHazeConfig, *, dtype, rngs: nnx.Rngs):
@@ -34,12 +36,12 @@ class Glancer(nnx.Module):
         self.size = config.glance_size
         # 2x2 pixels of the thumbnail are a cell; each has three colours: mean, darkest, brightest.
         self.embed = Conv2d(36, width, (3, 3), **kinds)
-        half = config.glance_blocks // 2
-        self.before = nnx.Sequential(*[GatedBlock(width, **kinds) for _ in range(half)])
-        self.whole = Dense(2 * width, width, **kinds)
-        self.after = nnx.Sequential(
-            *[GatedBlock(width, **kinds) for _ in range(config.glance_blocks - half)]
+        count = config.glance_blocks
+        sizes = [min(2, count - done) for done in range(0, count, 2)]
+        self.groups = nnx.Sequential(
+            *[nnx.Sequential(*[GatedBlock(width, **kinds) for _ in range(n)]) for n in sizes]
         )
+        self.whole = nnx.Sequential(*[Dense(2 * width, width, **kinds) for _ in sizes[1:]])
         # A weight and a shift of the colour.
         self.vote = Dense(
             width, 4, kernel_init=nnx.initializers.normal(1e-3), dtype=jnp.float32, rngs=rngs
@@ -49,8 +51,10 @@ class Glancer(nnx.Module):
         batch = image.shape[0]
         thumbnail = jax.image.resize(image, (batch, self.size, self.size, 3), "linear")
         seen = _with_extremes(image, thumbnail)
-        x = self.before(self.embed(space_to_depth(seen, 2)))
-        x = self.after(x + self.whole(_mean_and_max(x))[:, None, None])
+        first, *others = self.groups.layers
+        x = first(self.embed(space_to_depth(seen, 2)))
+        for whole, group in zip(self.whole.layers, others, strict=True):
+            x = group(x + whole(_mean_and_max(x))[:, None, None])
         return Glance(self._elect(x, darkest=seen[..., 3:6]), x)
 
     def _elect(self, x, *, darkest):
