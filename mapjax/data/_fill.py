@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import zoom  # SciPy comes with JAX
 
 
 def fill(
@@ -13,6 +12,8 @@ def fill(
     Pull-push: fill a picture of half the size, and take from it what is missing.
     S. J. Gortler et al., "The lumigraph", 1996.
     """
+    from scipy.ndimage import zoom  # SciPy comes with JAX; its import takes a while
+
     if known.all():
         return values
     height, width = values.shape
