@@ -74,6 +74,8 @@ class ScheduleSettings:
     """Parts of a batch that are worked on one after the other, for less memory."""
     init: str | None = None
     """Weights to start from (a name or a safetensors file of the same model)."""
+    frozen: tuple[str, ...] = ()
+    """Parts of the network that keep the weights they start from: glance, stem, middle ..."""
     seed: int = 0
     """The start of all randomness: initial weights, batches, rain and haze."""
 

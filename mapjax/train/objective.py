@@ -11,6 +11,7 @@ from mapjax.data import Rendered
 from mapjax.models import Coefficients
 from mapjax.ops import charbonnier, fourier_l1, log_mse
 from mapjax.train.batch import Example
+from mapjax.train.frozen import freeze
 from mapjax.train.settings import TrainSettings
 from mapjax.train.step import Params
 
@@ -24,7 +25,7 @@ def make_objective(
 
     def objective(params: Params, example: Example) -> Float[Array, ""]:
         rendered, paired = example
-        model = nnx.merge(graph, params)
+        model = nnx.merge(graph, freeze(params, settings.frozen))
         predicted = model.predict(rendered.observed)
         restored = model.apply(rendered.observed, predicted)
         loss = restoration_loss(restored, rendered.clean, settings)

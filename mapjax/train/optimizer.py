@@ -1,11 +1,13 @@
 """From the gradient to the update of the parameters."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
+from mapjax.train.frozen import trained
 from mapjax.train.guard import guard
 from mapjax.train.settings import TrainSettings
 
@@ -37,27 +39,30 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
         al., Muon is scalable for LLM training, arXiv:2502.16982, 2025.
     """
     if settings.optimizer == "muon":
-        return guarded(
-            muon(
-                learning_rate(settings),
-                weight_decay=settings.weight_decay,
-                adam_b1=settings.beta1,
-                adam_b2=settings.beta2,
-                adam_weight_decay=settings.weight_decay,
-                muon_weight_dimension_numbers=matrices,
-                consistent_rms=0.2,
-            ),
-            settings,
+        optimizer = muon(
+            learning_rate(settings),
+            weight_decay=settings.weight_decay,
+            adam_b1=settings.beta1,
+            adam_b2=settings.beta2,
+            adam_weight_decay=settings.weight_decay,
+            muon_weight_dimension_numbers=matrices,
+            consistent_rms=0.2,
         )
-    adamw = optax.adamw(
-        learning_rate(settings),
-        b1=settings.beta1,
-        b2=settings.beta2,
-        weight_decay=settings.weight_decay,
-    )
-    # On one long vector instead of hundreds of small arrays: it compiles and runs several times
-    # faster, and computes the same.
-    return optax.flatten(guarded(adamw, settings))
+    else:
+        optimizer = optax.adamw(
+            learning_rate(settings),
+            b1=settings.beta1,
+            b2=settings.beta2,
+            weight_decay=settings.weight_decay,
+        )
+    if settings.frozen:
+        # A gradient of zero does not hold a weight still: decay moves it all the same.
+        return guarded(optax.masked(optimizer, partial(trained, settings.frozen)), settings)
+    if settings.optimizer == "adamw":
+        # On one long vector instead of hundreds of small arrays: it compiles and runs several times
+        # faster, and computes the same.
+        return optax.flatten(guarded(optimizer, settings))
+    return guarded(optimizer, settings)
 
 
 def guarded(

@@ -20,6 +20,7 @@ from mapjax.train.batch import Batch, observe
 from mapjax.train.checkpoint import Checkpoints
 from mapjax.train.data import TrainData, load_data
 from mapjax.train.errors import TrainingError, no_room
+from mapjax.train.frozen import check_frozen
 from mapjax.train.loop import loop
 from mapjax.train.objective import make_objective
 from mapjax.train.optimizer import make_optimizer
@@ -61,7 +62,8 @@ def train(
 
     Raises:
         TrainingError: the output folder holds a run already, too many updates in a row were left
-            out, the devices do not fit the settings, or the disk is full.
+            out, the devices do not fit the settings, the network has no part that is to be frozen,
+            or the disk is full.
         OSError, ValueError: data that cannot be read.
     """
     deadline = time.monotonic() + 60 * settings.max_minutes
@@ -69,6 +71,7 @@ def train(
     mesh = devices.make_mesh(settings.devices, spatial=settings.spatial, batches=parts)
     data = load_data(settings) if data is None else data
     graph, shapes = split(abstract_model(settings.model, remat=settings.remat))
+    check_frozen(shapes, settings.frozen)
     optimizer = make_optimizer(settings)
     like = jax.eval_shape(partial(init_state, optimizer=optimizer), shapes)
     step = make_step(

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mapjax.models import load, save
-from mapjax.train import TrainingError, TrainSettings, load_data, train
+from mapjax.train import TrainingError, TrainSettings, load_data, split, train
 
 
 def events(settings, kind):
@@ -125,6 +125,28 @@ def test_initial_weights_have_to_fit(settings):
         train(replace(chosen, model=replace(chosen.model, widths=(16,))))
     with pytest.raises(TrainingError, match=r"init: .*absent"):
         train(replace(chosen, init="absent"))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_frozen_parts_keep_their_weights_and_the_others_learn(settings, optimizer):
+    chosen = settings(
+        steps=(2,), warmup_steps=0, frozen=("glance",), optimizer=optimizer, weight_decay=0.1
+    )
+    before = split(load(chosen.init))[1]
+    state = train(chosen)
+    chex.assert_trees_all_equal(state.params["glance"], before["glance"])
+    chex.assert_trees_all_close(state.ema["glance"], before["glance"], rtol=1e-6)
+    for name in before.keys() - {"glance"}:
+        moved = jax.tree.map(lambda a, b: np.any(a != b), state.params[name], before[name])
+        assert all(jax.tree.leaves(moved)), name
+
+
+def test_parts_to_freeze_have_to_be_there_and_leave_some(settings):
+    with pytest.raises(TrainingError, match="frozen: glanze is none of .*; did you mean glance?"):
+        train(settings(frozen=("glanze",)))
+    every = tuple(split(load(settings().init))[1])
+    with pytest.raises(TrainingError, match="frozen: .*nothing is left to train"):
+        train(settings(frozen=every))
 
 
 def test_truncated_picture_is_named(settings, tmp_path):
