@@ -30,11 +30,11 @@ class RainHazeConfig:
 
     stride: int = 4
     widths: tuple[int, ...] = (64, 128, 192)
-    blocks: tuple[int, ...] = (2, 3, 4)
+    blocks: tuple[int, ...] = (3, 3, 4)
     dilations: tuple[int, ...] = (1, 2, 3, 4)
     glance_size: int = 64
     glance_width: int = 64
-    glance_blocks: int = 8
+    glance_blocks: int = 10
     head: str = "unified"
     dtype: str = "float32"
 

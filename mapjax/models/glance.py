@@ -41,7 +41,11 @@ class Glancer(nnx.Module):
         self.groups = nnx.Sequential(
             *[nnx.Sequential(*[GatedBlock(width, **kinds) for _ in range(n)]) for n in sizes]
         )
-        self.whole = nnx.Sequential(*[Dense(2 * width, width, **kinds) for _ in sizes[1:]])
+        # They start small, as the blocks do: what many of them add up to would drown a new network.
+        small = nnx.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")
+        self.whole = nnx.Sequential(
+            *[Dense(2 * width, width, kernel_init=small, **kinds) for _ in sizes[1:]]
+        )
         # A weight and a shift of the colour.
         self.vote = Dense(
             width, 4, kernel_init=nnx.initializers.normal(1e-3), dtype=jnp.float32, rngs=rngs

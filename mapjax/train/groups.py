@@ -122,8 +122,8 @@ class LossSettings:
     """Weight of the logarithm of the squared error of each picture (PSNR as a loss)."""
     transmission: float = 0.2
     """Weight of the absolute error of the logarithm of the predicted transmission; not of pairs."""
-    airlight: float = 0.2
-    """Weight of the absolute error of the predicted airlight; not of pairs."""
+    airlight: float = 0.1
+    """Weight of the absolute error that the predicted airlight makes in the scene; not of pairs."""
 
 
 @dataclass(frozen=True)

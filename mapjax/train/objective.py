@@ -61,10 +61,12 @@ def physics_loss(
     comes out wrong by the ratio `truth / t`, so that an error of 0.1 is small where the air is
     clear, and all there is where the haze is dense.
 
+    The error of the airlight counts as it shows in the scene, `|A - truth| (1 - t) / t`: hardly
+    where the air is clear, and many times over where a trace of the scene is to be brought out.
+
     Rendered pictures come with both. Telling the network spares it from finding out through the
-    restored picture, where the gradient vanishes as the veil gets thin or dense. The airlight
-    counts as far as there is a veil to see it by. Of pairs from a camera neither is known, and
-    their errors count as zero.
+    restored picture, where the gradient vanishes as the veil gets thin or dense. Of pairs from a
+    camera neither is known, and their errors count as zero.
     """
     log_t = jax.nn.log_sigmoid(predicted.transmission_logit)
     (height, width), (rows, columns) = rendered.clean.shape[1:3], log_t.shape[1:]
@@ -72,8 +74,9 @@ def physics_loss(
     beyond = ((0, 0), (0, rows * stride - height), (0, columns * stride - width))
     truth = jnp.pad(rendered.transmission[..., 0], beyond, mode="edge")
     truth = truth.reshape(-1, rows, stride, columns, stride).mean((2, 4))
-    veil = 1 - truth.mean((1, 2))
-    of_airlight = veil[:, None] * jnp.abs(predicted.airlight - rendered.airlight)
+    # Twenty times over at most: what lies behind more haze is lost anyway.
+    magnified = ((1 - truth) / jnp.maximum(truth, 0.05)).mean((1, 2))
+    of_airlight = magnified[:, None] * jnp.abs(predicted.airlight - rendered.airlight)
     # Opaque haze has no finite logarithm; a thousandth is below what a stored picture can tell.
     of_transmission = jnp.abs(log_t - jnp.log(jnp.maximum(truth, 1e-3)))
     if paired is not None:

@@ -60,8 +60,8 @@ def test_an_untrained_model_hardly_changes_a_picture(stride):
     "config",
     [
         SMALL,
-        RainHazeConfig(stride=1, widths=(8,), blocks=(2,), glance_width=8),
-        RainHazeConfig(widths=(8, 8, 8), blocks=(1, 1, 1), glance_width=8),
+        RainHazeConfig(stride=1, widths=(8,), blocks=(2,), glance_width=8, glance_blocks=4),
+        RainHazeConfig(widths=(8, 8, 8), blocks=(1, 1, 1), glance_width=8, glance_blocks=4),
     ],
 )
 def test_a_tile_equals_the_whole_beyond_the_halo(config):

@@ -52,8 +52,8 @@ def test_weather_that_is_wrong_costs_its_error(weather, settings):
     thinner = rendered._replace(transmission=rendered.transmission * np.exp(-0.1))
     assert physics_loss(predicted, thinner, chosen) == pytest.approx(0.2, rel=1e-4)
     darker = rendered._replace(airlight=rendered.airlight - 0.1)
-    veil = 1 - rendered.transmission.mean((1, 2, 3))
-    expected = 0.3 * float(veil.mean())
+    # What a scene behind the veil is off by, when the airlight is: 1 / t - 1 for a unit of it.
+    expected = 0.3 * float((1 / rendered.transmission - 1).mean())
     assert physics_loss(predicted, darker, chosen) == pytest.approx(expected, rel=1e-4)
 
 
@@ -74,6 +74,15 @@ def test_opaque_haze_has_a_finite_error(weather, settings):
     expected = float(log_t - jnp.log(1e-3))
     chosen = settings(transmission=1.0, airlight=0.0)
     assert physics_loss(predicted, opaque, chosen) == pytest.approx(expected, rel=1e-4)
+
+
+def test_airlight_before_what_is_lost_anyway_has_a_finite_error(weather, settings):
+    predicted, rendered = weather
+    opaque = rendered._replace(
+        transmission=jnp.full_like(rendered.transmission, 1e-6), airlight=rendered.airlight - 0.1
+    )
+    chosen = settings(transmission=0.0, airlight=1.0)
+    assert physics_loss(predicted, opaque, chosen) == pytest.approx(0.1 * 20, rel=1e-4)
 
 
 def test_airlight_of_a_picture_without_haze_counts_for_nothing(weather, settings):
