@@ -1,8 +1,9 @@
 """What goes wrong with a run for a reason that its user can act on."""
 
+import difflib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -26,3 +27,13 @@ def no_room(folder: str | os.PathLike[str]) -> Iterator[None]:
             f"{os.fspath(folder)}: {error.strerror}; what was written before is whole: make room "
             "and go on with --resume"
         ) from error
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message about a name that is not there: the nearest one that is, if any.
+
+    >>> did_you_mean("glanze", ["stem", "glance"])
+    '; did you mean glance?'
+    """
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

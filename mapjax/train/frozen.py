@@ -1,18 +1,17 @@
 """Parts of a network that keep their weights while the others learn."""
 
-import difflib
 from collections.abc import Sequence
 
 import jax
 
-from mapjax.train.errors import TrainingError
+from mapjax.train.errors import TrainingError, did_you_mean
 from mapjax.train.step import Params
 
 
-def trained(frozen: Sequence[str], params: Params) -> Params:
+def trained(params: Params, frozen: Sequence[str]) -> Params:
     """Which parameters learn: all but those of the parts that are named.
 
-    >>> trained(["glance"], {"glance": {"bias": 0.0}, "stem": {"bias": 0.0}})
+    >>> trained({"glance": {"bias": 0.0}, "stem": {"bias": 0.0}}, ["glance"])
     {'glance': {'bias': False}, 'stem': {'bias': True}}
     """
     learn = {name: name not in frozen for name in params}
@@ -38,8 +37,7 @@ def check_frozen(params: Params, frozen: Sequence[str]) -> None:
     """
     for name in frozen:
         if name not in params:
-            near = difflib.get_close_matches(name, params, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, params)
             raise TrainingError(f"frozen: {name} is none of {', '.join(params)}{hint}")
     if not params.keys() - set(frozen):
         raise TrainingError("frozen: names all parts of the network, so nothing is left to train")

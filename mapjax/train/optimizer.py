@@ -57,7 +57,7 @@ def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
         )
     if settings.frozen:
         # A gradient of zero does not hold a weight still: decay moves it all the same.
-        return guarded(optax.masked(optimizer, partial(trained, settings.frozen)), settings)
+        return guarded(optax.masked(optimizer, partial(trained, frozen=settings.frozen)), settings)
     if settings.optimizer == "adamw":
         # On one long vector instead of hundreds of small arrays: it compiles and runs several times
         # faster, and computes the same.

@@ -1,7 +1,6 @@
 """All settings of a training run: one frozen dataclass that checks itself."""
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -13,6 +12,7 @@ from typing import Any
 
 from mapjax.data import RenderSettings
 from mapjax.models import RainHazeConfig
+from mapjax.train.errors import did_you_mean
 from mapjax.train.groups import (
     DataSettings,
     DeviceSettings,
@@ -172,8 +172,7 @@ def typed_values(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     hints = typing.get_type_hints(cls)
     for name in values.keys() - hints.keys():
-        near = difflib.get_close_matches(str(name), hints, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(str(name), hints)
         raise ValueError(f"{cls.__name__} has no setting {name}{hint}")
     return {name: _convert(name, value, hints[name]) for name, value in values.items()}
 
