@@ -6,6 +6,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from mapjax.op import op
+from mapjax_kernels import products
 
 _EPSILON = 1e-6  # of a norm: a channel that is zero everywhere points nowhere
 
@@ -78,15 +79,13 @@ def _weights(gram: Array, q_square: Array, k_square: Array, temperature: Array) 
 
 def _over_pixels(a: Array, b: Array) -> Array:
     """(*batch, heads, channels, channels): products summed over the picture."""
-    return jnp.einsum(
-        "...yxhc,...yxhd->...hcd", a, b.astype(a.dtype), preferred_element_type=_dtype(a)
-    )
+    return products.einsum("...yxhc,...yxhd->...hcd", a, b.astype(a.dtype), dtype=_dtype(a))
 
 
 def _over_channels(matrix: Array, x: Array) -> Array:
     """The channels of each pixel times a matrix."""
     matrix = matrix.astype(x.dtype)
-    return jnp.einsum("...hcd,...yxhd->...yxhc", matrix, x, preferred_element_type=_dtype(x))
+    return products.einsum("...hcd,...yxhd->...yxhc", matrix, x, dtype=_dtype(x))
 
 
 def _square(x: Array) -> Array:

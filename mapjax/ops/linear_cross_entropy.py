@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Integer
 from mapjax.op import op
 from mapjax.ops._precision import wide_dtype
 from mapjax.ops.cross_entropy import Targets, at_labels, exponentials, softmax_cross_entropy
+from mapjax_kernels import products
 
 
 @op(where=["classes > 0", "0 <= label_smoothing < 1", "z_loss >= 0", "block > 0"])
@@ -134,7 +135,7 @@ def _matmul(x: Array, y: Array) -> Array:
     """Summed up and returned in float32 at least."""
     dtype = jnp.promote_types(x.dtype, y.dtype)
     x, y = x.astype(dtype), y.astype(dtype)
-    return jnp.matmul(x, y, preferred_element_type=wide_dtype(dtype))
+    return products.einsum("...j,jk->...k", x, y, dtype=wide_dtype(dtype))
 
 
 linear_cross_entropy.kernel(name="blocks")(lambda *arrays, **static: _saving(*arrays, **static)[0])

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mapjax_kernels import products
+
 ENTRIES = 2**21  # of a block of logits, all heads together: what is left to do fills the cores
 ROWS, COLUMNS = 256, 512  # the most queries and keys of a block
 Saved = tuple[jax.Array, jax.Array, jax.Array]  # result, largest logits, sums
@@ -278,7 +280,7 @@ class _Grid:
 
     def dot(self, formula: str, a: jax.Array, b: jax.Array) -> jax.Array:
         """A product of operands in the dtype of the arrays, which sums in the wider one."""
-        return jnp.einsum(formula, a.astype(b.dtype), b, preferred_element_type=self.dtype)
+        return products.einsum(formula, a.astype(b.dtype), b, dtype=self.dtype)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mapjax_kernels import products
 from mapjax_kernels.window_attention.bias import spread
 from mapjax_kernels.window_attention.grid import Grid
 
@@ -119,4 +120,4 @@ class _Attention:
 
     def dot(self, formula: str, a: jax.Array, b: jax.Array) -> jax.Array:
         """A product of operands in the dtype of the arrays, which sums in the wider one."""
-        return jnp.einsum(formula, a.astype(b.dtype), b, preferred_element_type=self.dtype)
+        return products.einsum(formula, a.astype(b.dtype), b, dtype=self.dtype)
