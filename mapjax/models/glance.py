@@ -29,6 +29,10 @@ class Glancer(nnx.Module):
     the same cost for every picture, and a large photo can then be restored in tiles that agree.
     How bright the veil is shows in no single place where none is opaque. It follows from how far
     all places have faded, hence the mean and the greatest of each channel time and again.
+
+    The air of a picture is that of its middle and of its mirror image, too. A network that errs
+    differently in them errs less in the mean, so it looks twice: at the whole picture, and at its
+    middle, mirrored.
     """
 
     def __init__(self, config: RainHazeConfig, *, dtype, rngs: nnx.Rngs):
@@ -52,14 +56,17 @@ class Glancer(nnx.Module):
         )
 
     def __call__(self, image: Float[Array, "batch height width 3"]) -> Glance:
-        batch = image.shape[0]
-        thumbnail = jax.image.resize(image, (batch, self.size, self.size, 3), "linear")
-        seen = _with_extremes(image, thumbnail)
+        seen = jnp.concatenate([self._thumbnail(image), self._thumbnail(_mirrored_middle(image))])
         first, *others = self.groups.layers
         x = first(self.embed(space_to_depth(seen, 2)))
         for whole, group in zip(self.whole.layers, others, strict=True):
             x = group(x + whole(_mean_and_max(x))[:, None, None])
-        return Glance(self._elect(x, darkest=seen[..., 3:6]), x)
+        of_whole, of_middle = jnp.split(self._elect(x, darkest=seen[..., 3:6]), 2)
+        return Glance((of_whole + of_middle) / 2, x[: image.shape[0]])
+
+    def _thumbnail(self, image):
+        thumbnail = jax.image.resize(image, (image.shape[0], self.size, self.size, 3), "linear")
+        return _with_extremes(image, thumbnail)
 
     def _elect(self, x, *, darkest):
         """The airlight as a weighted mean of what the cells take for it.
@@ -75,6 +82,15 @@ class Glancer(nnx.Module):
         weight = (vote[..., 0] + 10 * colour.mean(-1)).reshape(batch, -1)
         votes = (colour + vote[..., 1:]).reshape(batch, -1, channels)
         return jnp.einsum("bp,bpc->bc", jax.nn.softmax(weight), votes)
+
+
+def _mirrored_middle(image):
+    """The middle four fifths of the width, left and right exchanged.
+
+    All of the height: what is far away, where the air shows most, is often near an upper edge.
+    """
+    left = image.shape[2] // 10
+    return image[:, :, left : image.shape[2] - left][:, :, ::-1]
 
 
 _FINER = 4  # pixels of the finer picture along a side of one of the thumbnail

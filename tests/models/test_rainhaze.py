@@ -84,6 +84,17 @@ def test_a_tile_equals_the_whole_beyond_the_halo(config):
     assert float(jnp.abs(restored - expected).max()) > 100 * atol
 
 
+def test_the_airlight_is_the_mean_of_two_looks(monkeypatch):
+    model = wild(SMALL)
+    image = picture(7, 2, 50, 40, 3)
+    found = model.glance(image)
+    monkeypatch.setattr("mapjax.models.glance._mirrored_middle", lambda image: image)
+    whole, middle = model.glance(image), model.glance(image[:, :, 4:36][:, :, ::-1])
+    assert float(jnp.abs(whole.airlight - middle.airlight).max()) > 1e-3
+    np.testing.assert_allclose(found.airlight, (whole.airlight + middle.airlight) / 2, atol=1e-5)
+    np.testing.assert_allclose(found.context, whole.context, atol=1e-4)
+
+
 def test_the_halo_covers_all_that_a_pixel_sees():
     model = wild(SMALL)
     size = 2 * model.halo + 4 * model.multiple
