@@ -47,11 +47,15 @@ class Constraint:
     def violation(self, bindings: Bindings, static: Mapping[str, Any]) -> str | None:
         """What is wrong, with every value that the expression names, or None."""
         values = {name: bound.value for name, bound in bindings.items()} | dict(static)
-        if eval(self.code, {"__builtins__": {}, **_FUNCTIONS, **values}):
-            return None
+        problem = ""
+        try:
+            if eval(self.code, {"__builtins__": {}, **_FUNCTIONS, **values}):
+                return None
+        except ArithmeticError as error:  # a stride of zero, say
+            problem = f": {error}"
         got = (
             f"{name}={values[name]!r}"
             + (f" (from {bindings[name].source!r})" if name in bindings else "")
             for name in self.names
         )
-        return f"requires {self.text}, got {', '.join(got)}"
+        return f"requires {self.text}, got {', '.join(got)}{problem}"

@@ -56,6 +56,7 @@ def explain(
 
 def abstract(operation: "Operation", args: tuple, options: dict[str, Any]) -> tuple[tuple, dict]:
     """The arrays of a call as shapes and dtypes, checked, and all its options; nothing runs."""
+    args, options = operation.signature.order(args, options)
     found: list[Any] = []
 
     def capture(*arrays: Any) -> None:

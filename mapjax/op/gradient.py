@@ -77,7 +77,7 @@ def stopped(
     return without_gradient
 
 
-def explain_forward_mode(name: str, error: TypeError) -> TypeError:
+def explain_forward_mode(name: str, error: Exception) -> Exception:
     """JAX's refusal of forward mode, with the ways round; any other error as it is."""
     if "forward-mode" not in str(error) or "custom_vjp" not in str(error):
         return error
@@ -93,8 +93,9 @@ def checked(
 ) -> Rule:
     """`rule`, checked when it is traced: a cotangent for each float array, of its shape and dtype.
 
-    JAX itself takes None for zero and any dtype without a word. An array of `nondiff` needs no
-    entry, or None, and gets zero.
+    JAX itself takes None for zero and any dtype without a word. A wider float is rounded, as where
+    parameters in float32 meet activations in bfloat16: what is computed from both is as wide as the
+    wider. An array of `nondiff` needs no entry, or None, and gets zero.
     """
     where = f"{signature.name}: {origin}"
     names = [spec.name for spec in signature.arrays]
@@ -115,13 +116,10 @@ def checked(
             raise TypeError(
                 f"{where} returned {len(found)} cotangents; expected {sum(wanted)}: {expected}"
             )
-        for name, array, is_one, cotangent_ in zip(names, arrays, wanted, found, strict=True):
-            if is_one:
-                _check_cotangent(where, name, array, cotangent_)
         return tuple(
-            cotangent_ if is_one else jnp.zeros_like(array)
-            for array, is_one, is_float_, cotangent_ in zip(
-                arrays, wanted, floats, found, strict=True
+            _cotangent(where, name, array, cotangent_) if is_one else jnp.zeros_like(array)
+            for name, array, is_one, is_float_, cotangent_ in zip(
+                names, arrays, wanted, floats, found, strict=True
             )
             if is_float_
         )
@@ -129,11 +127,17 @@ def checked(
     return checked_rule
 
 
-def _check_cotangent(where: str, name: str, array: jax.Array, found: Any) -> None:
+def _cotangent(where: str, name: str, array: jax.Array, found: Any) -> jax.Array:
+    """The cotangent of one array in its dtype, or what is wrong with it."""
     if found is None:
         raise TypeError(
             f"{where} returned None for {name!r}, which JAX would take for zero; return its "
             f"cotangent, or declare the array in op(nondiff=({name!r},)) if it has none"
+        )
+    if isinstance(found, tuple | list | dict):
+        raise TypeError(
+            f"{where} returned a {type(found).__name__} for {name!r}; expected an array, its "
+            "cotangent"
         )
     shape, dtype = jnp.shape(found), jnp.result_type(found)
     if shape != array.shape:
@@ -141,8 +145,16 @@ def _check_cotangent(where: str, name: str, array: jax.Array, found: Any) -> Non
             f"{where} returned a cotangent of shape {shape} for {name!r}, whose shape is "
             f"{array.shape}"
         )
-    if dtype != array.dtype:
+    same_kind = is_float(found) and jnp.iscomplexobj(found) == jnp.iscomplexobj(array)
+    if not same_kind or not _holds(dtype, array.dtype):
         raise TypeError(
             f"{where} returned a cotangent of dtype {dtype} for {name!r}, whose dtype is "
             f"{array.dtype}; end with .astype({name}.dtype)"
         )
+    return jnp.asarray(found, array.dtype)
+
+
+def _holds(dtype: Any, other: Any) -> bool:
+    """Whether a float dtype has the digits and the range of another."""
+    own, others = jnp.finfo(dtype), jnp.finfo(other)
+    return own.nmant >= others.nmant and own.maxexp >= others.maxexp

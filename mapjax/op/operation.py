@@ -75,8 +75,16 @@ class Operation(Generic[P, R]):
                     )
 
     def _parse(self, where: Sequence[str]) -> tuple[Constraint, ...]:
-        dimensions = (d.name for spec in self.signature.arrays for d in spec.dimensions if d.name)
-        known = dict.fromkeys([*dimensions, *self.signature.statics])
+        arrays, statics = self.signature.arrays, self.signature.statics
+        dimensions = [d.name for spec in arrays for d in spec.dimensions if d.name]
+        if isinstance(where, str):
+            raise TypeError(f"operation {self.name}: where={where!r}; expected a list of strings")
+        if where and (both := [name for name in statics if name in dimensions]):
+            raise ValueError(
+                f"operation {self.name}: {', '.join(both)} is a dimension and an option, and a "
+                "relation in where= could mean either; give one of them another name"
+            )
+        known = dict.fromkeys([*dimensions, *statics])
         try:
             return tuple(Constraint.parse(text, known) for text in where)
         except ValueError as error:
@@ -231,7 +239,9 @@ class Operation(Generic[P, R]):
     def gradient(self, rule: Any = None, /, *, saves: Callable[..., tuple] | None = None) -> Any:
         """Register the gradient: `rule(cotangent, *arrays, **static)`, a cotangent for each array.
 
-        It is JAX code. Integer arrays need no entry, nor do those that are declared in
+        It is JAX code. Of several results `cotangent` is a tuple, with zeros of dtype float0 for
+        an integer one. A cotangent has the shape of its array and its dtype, or a wider one, which
+        is rounded. Integer arrays need no entry, nor do those that are declared in
         `op(nondiff=...)`. The inputs are kept for it and, with `saves`, what this returns besides
         the results: `saves(*arrays, **static) -> (results, saved)` is then the forward pass of a
         call that is differentiated, and the rule is `rule(cotangent, saved, *arrays, **static)`.
@@ -252,7 +262,10 @@ class Operation(Generic[P, R]):
         if rule is None:
             return functools.partial(self.gradient, saves=saves)
         if self.rule is not None:
-            raise ValueError(f"{self.name} has a gradient rule already")
+            raise ValueError(
+                f"{self.name} has a gradient rule already; to replace it, declare {self.name} "
+                "again first"
+            )
         leading = ["cotangent"] + ["saved"] * (saves is not None)
         self._check_parameters(rule, "the gradient rule", leading)
         if saves is not None:
@@ -279,6 +292,12 @@ class Operation(Generic[P, R]):
         `automatic` are described at `Kernel`.
         """
 
+        if any(map(callable, platforms)):
+            raise TypeError(
+                f"{self.name}: a kernel is registered with parentheses, "
+                f'@{self.name}.kernel() or @{self.name}.kernel("tpu")'
+            )
+
         def register(forward: Callable[..., Any]) -> Kernel:
             kernel = Kernel(
                 self.name,
@@ -292,6 +311,8 @@ class Operation(Generic[P, R]):
                 saves,
             )
             self._check_parameters(forward, f"kernel {kernel.name!r}")
+            if fits is not None:
+                self._check_parameters(fits, f"fits of kernel {kernel.name!r}")
             if partition:
                 check_partition(self.signature, kernel)
             if saves is not None:
@@ -327,7 +348,11 @@ class Operation(Generic[P, R]):
             inspect.signature(function).bind(*names, **dict.fromkeys(self.signature.statics))
         except TypeError as error:
             called = ", ".join([*names, *(f"{s}={s}" for s in self.signature.statics)])
-            raise TypeError(f"{self.name}: {what} is called with ({called}): {error}") from None
+            several = "cotangent" in names and len(self.signature.results or ()) > 1
+            which = ", where cotangent is a tuple, one of each result" if several else ""
+            raise TypeError(
+                f"{self.name}: {what} is called with ({called}){which}: {error}"
+            ) from None
 
     def _check_call(self, avals: Avals, static: Static) -> Bindings:
         options = _options(static)
@@ -430,6 +455,12 @@ def op(reference: Any = None, /, *, where: Sequence[str] = (), nondiff: Sequence
     >>> jax.grad(soft_clip)(0.0, limit=2.0).item()
     1.0
     """
+
+    if not (reference is None or callable(reference)):
+        raise TypeError(
+            f"op: got a {type(reference).__name__}; write @op above a function, or "
+            "@op(where=[...], nondiff=(...)) with names"
+        )
 
     def declared(reference: Callable[P, R]) -> Operation[P, R]:
         operation = Operation(reference, where, nondiff)

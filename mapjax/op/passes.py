@@ -43,7 +43,7 @@ class Passes:
     def _forward(self, kernel: Kernel) -> Pass:
         def compute(*arrays: jax.Array) -> Any:
             results = kernel.forward(*arrays, **self._options)
-            self._check_results(results, arrays, f"kernel {kernel.name!r}")
+            self._check_results(results, arrays, f"kernel {kernel.name!r}", kernel)
             return results
 
         def forward(*arrays: jax.Array) -> Any:
@@ -82,15 +82,10 @@ class Passes:
 
         def compute(*arrays: jax.Array) -> tuple:
             results, saved = self._pair(saves(*arrays, **self._options), origin)
-            self._check_results(results, arrays, origin)
-            wanted, found = (
-                jax.tree.map(lambda x: (x.shape, str(x.dtype)), tree)
-                for tree in (self._saved(*arrays), saved)
+            self._check_results(results, arrays, origin, kernel)
+            self._check_alike(
+                saved, self._saved(*arrays), f"{origin} saved", "the rule's own saves"
             )
-            if found != wanted:
-                raise TypeError(
-                    f"{self._operation.name}: {origin} saved {found}; the rule's own saves {wanted}"
-                )
             return results, saved
 
         def saving(*arrays: jax.Array) -> tuple:
@@ -150,8 +145,21 @@ class Passes:
     def _nothing(self, *arrays: jax.Array) -> Any:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._saved(*arrays))
 
-    def _check_results(self, results: Any, arrays: tuple, origin: str) -> None:
+    def _check_results(
+        self, results: Any, arrays: tuple, origin: str, kernel: Kernel | None = None
+    ) -> None:
+        """They are as declared and, of a kernel, as those of the reference."""
         self._operation.check_results(results, arrays, self._options, origin)
+        if kernel is not None and kernel.forward is not self._operation.reference:
+            self._check_alike(
+                results, self._results(*arrays), f"{origin} returned", "the reference gives"
+            )
+
+    def _check_alike(self, found: Any, wanted: Any, does: str, other: str) -> None:
+        """Whichever kernel runs, what comes out has the same structure, shapes and dtypes."""
+        said, expected = _say(found), _say(wanted)
+        if said != expected:
+            raise TypeError(f"{self._operation.name}: {does} {said}; {other} {expected}")
 
     def _pair(self, found: Any, origin: str) -> tuple:
         if isinstance(found, tuple) and len(found) == 2:
@@ -160,6 +168,19 @@ class Passes:
             f"{self._operation.name}: {origin} returned a {type(found).__name__}; expected a pair "
             "(results, saved)"
         )
+
+
+def _say(tree: Any) -> str:
+    """`(float32[2,3], int32[])`."""
+    leaves, structure = jax.tree.flatten(tree)
+    texts = (f"{x.dtype}[{','.join(map(str, x.shape))}]" for x in leaves)
+    return str(jax.tree.unflatten(structure, map(_Text, texts)))
+
+
+class _Text(str):
+    """Shown without quotes."""
+
+    __repr__ = str.__str__
 
 
 def _leading(rule: Rule, count: int | None = None) -> Rule:

@@ -51,7 +51,21 @@ class Kernel:
         """Why this kernel does not take a call on `platform` (None: one not listed), or None."""
         if self.platforms and platform not in self.platforms:
             return f"is for {', '.join(self.platforms)}"
-        return self.fits(*arrays, **static) if self.fits is not None else None
+        return self.misfit(arrays, static)
+
+    def misfit(self, arrays: Sequence[Any], static: dict[str, Any]) -> str | None:
+        """Why this kernel does not take these shapes, dtypes and options, or None.
+
+        Raises:
+          TypeError: `fits` returned neither, such as a truth value.
+        """
+        reason = None if self.fits is None else self.fits(*arrays, **static)
+        if not (reason is None or isinstance(reason, str)):
+            raise TypeError(
+                f"{self.operation}: fits of kernel {self.name!r} returned {reason!r}; expected "
+                "None where it takes the call, else the reason why not, as a string"
+            )
+        return reason
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,8 @@ class Registry:
     def add(self, kernel: Kernel) -> None:
         if kernel.name in self._kernels:
             raise ValueError(
-                f"{kernel.operation} has a kernel {kernel.name!r} already; name this one otherwise"
+                f"{kernel.operation} has a kernel {kernel.name!r} already; name this one "
+                f"otherwise, or, to replace that one, declare {kernel.operation} again first"
             )
         self._kernels[kernel.name] = kernel
 
@@ -132,7 +147,7 @@ class Registry:
         self.require(name)
         kernel = self[name]
         who = f"{kernel.operation}: kernel {name!r} was asked for and"
-        reason = kernel.fits(*arrays, **static) if kernel.fits is not None else None
+        reason = kernel.misfit(arrays, static)
         if reason is not None:
             raise ValueError(f"{who} does not take this call: {reason}")
         if not kernel.platforms:

@@ -74,7 +74,7 @@ class ArraySpec:
     optional: bool = False
 
     @classmethod
-    def parse(cls, name: str, annotation: Any) -> "ArraySpec":
+    def parse(cls, name: str, annotation: Any, hint: str = "") -> "ArraySpec":
         parts = typing.get_args(annotation)
         optional = len(parts) == 2 and type(None) in parts
         if optional:
@@ -82,10 +82,15 @@ class ArraySpec:
         if not (inspect.isclass(annotation) and issubclass(annotation, AbstractArray)):
             raise TypeError(
                 f"{name!r} needs a jaxtyping annotation like Float[Array, '*batch width'], got "
-                f"{annotation!r}; an option that is not an array is keyword-only, after a *"
+                f"{annotation!r}{hint}"
             )
         dimensions = tuple(Dimension.parse(text) for text in annotation.dim_str.split())
         named = isinstance(annotation.dtypes, tuple | list)  # else: any dtype
+        if named and "prng_key" in annotation.dtypes:
+            raise TypeError(
+                f"{name!r} is a random key, which is no array of numbers; draw the numbers outside "
+                "and pass them, so that the operation gives the same for the same arrays"
+            )
         return cls(
             name=name,
             kind=annotation.dtype.__name__,
@@ -187,7 +192,9 @@ class Signature:
             try:
                 bound = self.python.bind(*args, **options)
             except TypeError as error:
-                raise TypeError(f"{self.name}: {error}; it is called as {self}") from None
+                unknown = ", ".join(name for name in options if name not in self.python.parameters)
+                problem = f"there is no argument {unknown}" if unknown else error
+                raise TypeError(f"{self.name}: {problem}; it is called as {self}") from None
             bound.apply_defaults()
             args = bound.args
             options = bound.kwargs
@@ -240,6 +247,14 @@ class Signature:
         if self.results is None:
             return
         found = results if isinstance(results, tuple) else (results,)
+        for result in found:
+            if not (hasattr(result, "shape") and hasattr(result, "dtype")):
+                expected = ", ".join(map(str, self.results))
+                hint = " (is there a return?)" if result is None else ""
+                raise TypeError(
+                    f"{self.name}: {origin} returned a {type(result).__name__}; expected an array "
+                    f"or a tuple of arrays, {expected}{hint}"
+                )
         if len(found) != len(self.results):
             raise TypeError(
                 f"{self.name}: {origin} returned {len(found)} results, declared {len(self.results)}"
@@ -261,7 +276,8 @@ class Signature:
 
 
 def _array_spec(parameter: inspect.Parameter) -> ArraySpec:
-    spec = ArraySpec.parse(parameter.name, parameter.annotation)
+    hint = "; an option that is not an array is keyword-only, after a *"
+    spec = ArraySpec.parse(parameter.name, parameter.annotation, hint)
     if parameter.default is None and spec.optional:
         return spec
     if parameter.default is not parameter.empty or spec.optional:

@@ -27,6 +27,7 @@ def test_holds():
             r"requires length % stride == 0, got length=5 \(from 'x'\), str",
         ),
         ((3, 4), {"stride": 2, "steps": (1, 0)}, r"requires all\(s > 0 .*, got steps=\(1, 0\)$"),
+        ((3, 4), {"stride": 0}, r"requires length % stride == 0, .*stride=0: .*zero"),
         ((2, 5, 4), {"stride": 2}, r"requires prod\(batch\) < 10, got batch=\(2, 5\) \(from 'x'\)"),
     ],
 )

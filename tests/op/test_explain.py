@@ -52,6 +52,11 @@ def test_every_kernel_on_every_platform(scale):
     assert odd["tpu", "plain"] == (True, "the first that takes the call")
 
 
+def test_shapes_may_be_given_by_name(scale):
+    shape = jax.ShapeDtypeStruct((3, 4), jnp.float32)
+    assert found(scale.explain(x=shape, by=3.0)) == found(scale.explain(shape, by=3.0))
+
+
 def test_what_is_asked_for(scale):
     with mj.using(scale="tiled"):
         table = found(scale.explain(jnp.ones((3, 4))))

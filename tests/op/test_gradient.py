@@ -110,10 +110,13 @@ def test_several_results():
         (lambda ct, x, y: (ct,), "returned 1 cotangents; expected 2: x, y"),
         (lambda ct, x, y: ct, "returned a .*; expected a tuple"),
         (lambda ct, x, y: (ct[:1], ct), r"of shape \(1,\) for 'x', whose shape is \(3,\)"),
+        (lambda ct, x, y: (ct, {"y": ct}), "returned a dict for 'y'; expected an array"),
         (
-            lambda ct, x, y: (ct, ct.astype(jnp.float32)),
-            r"of dtype float32 for 'y', whose dtype is bfloat16; end with \.astype\(y\.dtype\)",
+            lambda ct, x, y: (ct, ct.astype(jnp.float16)),
+            r"of dtype float16 for 'y', whose dtype is bfloat16; end with \.astype\(y\.dtype\)",
         ),
+        (lambda ct, x, y: (ct, ct.astype(jnp.int32)), "of dtype int32 for 'y'"),
+        (lambda ct, x, y: (ct, ct.astype(jnp.complex64)), "of dtype complex64 for 'y'"),
     ],
 )
 def test_a_wrong_cotangent_is_named(rule, message):
@@ -127,13 +130,34 @@ def test_a_wrong_cotangent_is_named(rule, message):
         jax.grad(lambda x, y: jnp.sum(add(x, y)))(x, x)
 
 
+def test_a_wider_cotangent_is_rounded():
+    """Activations in bfloat16, parameters in float32: their product, hence its slope, is wide."""
+
+    @op
+    def scale(x: Float[Array, "n"], gain: Float[Array, "n"]) -> Float[Array, "n"]:
+        return x.astype(gain.dtype) * gain
+
+    scale.gradient(lambda ct, x, gain: (ct * gain, ct * x.astype(ct.dtype)))
+    x, gain = jnp.ones(3, jnp.bfloat16), jnp.full(3, 1.001)
+    slopes = jax.grad(lambda x, gain: jnp.sum(scale(x, gain)), argnums=(0, 1))(x, gain)
+    assert [slope.dtype for slope in slopes] == [jnp.bfloat16, jnp.float32]
+    np.testing.assert_array_equal(slopes[0], gain.astype(jnp.bfloat16))
+
+
 def test_what_cannot_be_registered():
     cube = make_cube()
     with pytest.raises(TypeError, match=r"cube: the gradient rule is called with \(cotangent, x\)"):
         cube.gradient(lambda x: x)
     cube.gradient(lambda cotangent, x: (cotangent,))
-    with pytest.raises(ValueError, match="cube has a gradient rule already"):
+    with pytest.raises(ValueError, match="cube has a gradient rule already; .* declare cube again"):
         cube.gradient(lambda cotangent, x: (cotangent,))
+
+    @op
+    def both(x: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+        return x, x
+
+    with pytest.raises(TypeError, match="cotangent is a tuple, one of each result"):
+        both.gradient(lambda of_first, of_second, x: (of_first + of_second,))
 
 
 @pytest.mark.parametrize("with_none", [False, True])

@@ -86,6 +86,35 @@ def test_what_cannot_be_registered():
         double.kernel(name="reference")(lambda x, *, shift: x)
     with pytest.raises(TypeError, match=r"kernel 'k' is called with \(x, shift=shift\): .*unexp"):
         double.kernel(name="k")(lambda x: x)
+    with pytest.raises(TypeError, match=r"fits of kernel 'k' is called with \(x, shift=shift\)"):
+        double.kernel(name="k", fits=lambda x: None)(lambda x, *, shift: x)
+    with pytest.raises(TypeError, match=r"with parentheses, @double\.kernel\(\)"):
+        double.kernel(lambda x, *, shift: x)
+
+
+def test_fits_says_why_not_in_words():
+    double = make()
+    double.kernel(name="k", fits=lambda x, *, shift: x.ndim == 1)(lambda x, *, shift: x)
+    message = "double: fits of kernel 'k' returned True; expected None where it takes the call"
+    for call in (double, double.with_kernel("k"), double.explain):
+        with pytest.raises(TypeError, match=message):
+            call(jnp.ones(2))
+
+
+@pytest.mark.parametrize("platforms", [(), ("cpu",)])
+@pytest.mark.parametrize(
+    ("kernel", "found"),
+    [
+        (lambda x, *, shift: x.astype(jnp.bfloat16), r"bfloat16\[3\]"),
+        (lambda x, *, shift: (x,), r"\(float32\[3\],\)"),
+    ],
+)
+def test_a_result_unlike_that_of_the_reference_names_the_kernel(platforms, kernel, found):
+    double = make()
+    double.kernel(*platforms, name="odd")(kernel)
+    message = rf"double: kernel 'odd' returned {found}; the reference gives float32\[3\]"
+    with pytest.raises(TypeError, match=message):
+        double(jnp.ones(3))
 
 
 def test_a_result_of_another_shape_names_the_kernel():

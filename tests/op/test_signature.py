@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Key, Shaped
 
 from mapjax.op import op
 
@@ -69,7 +69,7 @@ def test_arguments_by_name_and_missing_ones():
     message = r"weigh: missing .* 'index'; it is called as weigh\(x, weights, index\)"
     with pytest.raises(TypeError, match=message):
         weigh(x, weights)
-    with pytest.raises(TypeError, match="weigh: got an unexpected keyword argument 'scale'"):
+    with pytest.raises(TypeError, match="weigh: there is no argument scale; it is called"):
         weigh(x, weights, index, scale=2)
 
 
@@ -98,6 +98,32 @@ def test_a_result_that_is_not_as_declared_is_named():
         both(jnp.ones(4))
 
 
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (None, r"returned a NoneType; .* Float 'n' \(is there a return\?\)"),
+        ([1.0], "returned a list; expected an array or a tuple of arrays, Float 'n'"),
+        (1.0, "returned a float; expected an array"),
+    ],
+)
+def test_a_result_that_is_no_array_is_named(result, message):
+    @op
+    def f(x: Float[Array, "n"]) -> Float[Array, "n"]:
+        return result
+
+    with pytest.raises(TypeError, match=f"^f: kernel 'reference' {message}"):
+        f(jnp.ones(2))
+
+
+def test_an_argument_that_is_not_there_is_named():
+    @op
+    def gather(x: Float[Array, "n"], index: Int[Array, "m"]) -> Float[Array, "m"]:
+        return x[index]
+
+    with pytest.raises(TypeError, match=r"there is no argument idx; .* gather\(x, index\)"):
+        gather(jnp.ones(3), idx=jnp.array([1]))
+
+
 def test_declarations_that_cannot_be_checked():
     with pytest.raises(TypeError, match="operation f: 'x' needs a jaxtyping annotation like Float"):
 
@@ -118,6 +144,23 @@ def test_declarations_that_cannot_be_checked():
 
         @op
         def i(*, n: int): ...
+
+    with pytest.raises(TypeError, match="operation k: 'key' is a random key"):
+
+        @op
+        def k(x: Float[Array, "n"], key: Key[Array, ""]): ...
+
+    with pytest.raises(TypeError, match="op: got a list; write @op above a function, or"):
+        op(["n > 0"])
+    with pytest.raises(TypeError, match="operation l: where='n > 0'; expected a list of strings"):
+
+        @op(where="n > 0")
+        def l(x: Float[Array, "n"]): ...  # noqa: E743
+
+    with pytest.raises(ValueError, match="operation m: n is a dimension and an option"):
+
+        @op(where=["n > 0"])
+        def m(x: Float[Array, "n"], *, n: int): ...
 
     with pytest.raises(ValueError, match=r"operation j: 'n\+1' is not a dimension that an op"):
 

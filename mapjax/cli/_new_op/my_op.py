@@ -70,7 +70,7 @@ def tiles(x, gain, *, limit):
     shared = pl.BlockSpec((1, features), lambda i: (0, 0))
     call = pl.pallas_call(
         functools.partial(_block, limit=limit),
-        jax.ShapeDtypeStruct(rows.shape, x.dtype),
+        jax.ShapeDtypeStruct(rows.shape, jnp.promote_types(x.dtype, gain.dtype)),
         grid=(pl.cdiv(rows.shape[0], ROWS),),
         in_specs=[tile, shared],
         out_specs=tile,

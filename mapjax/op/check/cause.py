@@ -170,6 +170,7 @@ def _predicates(cases: Sequence[Case]) -> Iterator[tuple[str, Predicate]]:
     yield f"in bfloat16 and float16: {cast}", lambda c: bool(c.half)
     yield f"in bfloat16: {cast}", lambda c: c.half == "bfloat16"
     yield f"in float16: {cast}", lambda c: c.half == "float16"
+    yield "where arrays differ in dtype: a result in that of one of them?", lambda c: c.mixed
     yield "for an empty batch", lambda c: c.empty
     for i, array in enumerate(cases[0].arrays):
         if array.dtype.kind in "iu" and array.ndim:

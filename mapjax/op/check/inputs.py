@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from mapjax.op.check.precision import halved, is_inexact, working_dtype
@@ -74,14 +75,31 @@ class Case:
         sizes = ", ".join(f"{name}={size}" for name, size in self.sizes.items())
         return replace(self, label=f"{label} ({sizes})" if sizes else label, sizes={})
 
-    def in_half(self, signature: Signature, half: str) -> "Case | None":
-        """The same numbers rounded to bfloat16 or float16, where an argument allows it."""
+    @property
+    def mixed(self) -> bool:
+        """Whether its float arrays are of several dtypes."""
+        return len({array.dtype for array in self.arrays if is_inexact(array.dtype)}) > 1
+
+    def in_half(
+        self, signature: Signature, half: str, *, first_alone: bool = False
+    ) -> "Case | None":
+        """The same numbers rounded to bfloat16 or float16, where an argument allows it.
+
+        With `first_alone` only the first that does, such as activations beside parameters, if
+        others stay as they are.
+        """
         pairs = zip(self.arrays, signature.arrays, strict=True)
         dtypes = [halved(array.dtype, spec.dtypes, half) for array, spec in pairs]
+        if first_alone:
+            first = next((i for i, dtype in enumerate(dtypes) if dtype), None)
+            dtypes = [dtype if i == first else None for i, dtype in enumerate(dtypes)]
         if not any(dtypes):
             return None
         arrays = (a.astype(d) if d else a for a, d in zip(self.arrays, dtypes, strict=True))
-        return replace(self, label=f"{half}, {self.label}", arrays=tuple(arrays), half=half)
+        case = replace(self, label=f"{half}, {self.label}", arrays=tuple(arrays), half=half)
+        if not first_alone:
+            return case
+        return replace(case, label=f"one array in {half}, {self.label}") if case.mixed else None
 
 
 class Source:
@@ -122,6 +140,8 @@ class Given:
             yield self._call(0)
             return
         several = self._inputs
+        if isinstance(several, np.ndarray | jax.Array):
+            several = [(several,)]  # that of an operation of one
         if not several or not isinstance(several[0], (tuple, list)):
             several = [several]
         for arrays in several:
@@ -143,8 +163,6 @@ class Given:
         )
 
     def _call(self, point: int) -> tuple[np.ndarray, ...]:
-        import jax
-
         return self._checked(self._inputs(jax.random.fold_in(jax.random.key(self._seed), point)))
 
     def _checked(self, arrays: Any) -> tuple[np.ndarray, ...]:

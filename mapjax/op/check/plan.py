@@ -38,7 +38,7 @@ class Plan:
         self._oracles: dict[tuple, Oracle] = {}
         self.left_out: list[tuple[str, str]] = []
         self.domain = "given"
-        given = settings.as_settings(options)
+        given = settings.as_settings(self.signature, options)
         if inputs is None:
             self.source: Source | Given = Source(self.signature, seed, ())
             self.base = self._first_drawn(given[0])
@@ -56,6 +56,8 @@ class Plan:
         kinds = ("bfloat16", "float16") if self.authored and not quick else ("bfloat16",)
         at = [self.cases[min(i, len(self.cases) - 1)] for i in range(len(kinds))]
         halves = [c.in_half(self.signature, kind) for c, kind in zip(at, kinds, strict=True)]
+        if self.authored and not quick:
+            halves.append(self.base.in_half(self.signature, "bfloat16", first_alone=True))
         self.cases += [half for half in halves if half is not None and self.takes(half)]
 
     def _customs(self) -> frozenset[str]:

@@ -14,6 +14,7 @@ from mapjax.op.check.oracle import second_slope
 from mapjax.op.check.precision import is_inexact
 from mapjax.op.check.report import Finding, Row
 from mapjax.op.check.transforms import Plain, run_each
+from mapjax.op.gradient import explain_forward_mode
 
 
 def beyond_first_order(plain: Plain) -> Iterator[Row]:
@@ -76,7 +77,7 @@ def beyond_first_order(plain: Plain) -> Iterator[Row]:
             continue
         result = found[key]
         if isinstance(result, Exception):
-            text = f"refused: {say(result)}"
+            text = f"refused: {say(explain_forward_mode(exam.operation.name, result))}"
             yield row(check, plain.subject, [Finding("", "note", text)])
         elif key == "forward":
             blame = exam.blame(plain.subject)

@@ -95,10 +95,29 @@ def _show(annotation: Any) -> str:
     return annotation.__name__ if inspect.isclass(annotation) else str(annotation)
 
 
-def as_settings(options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> list[dict]:
-    """`options=` of the author as a list of settings, the first one for most checks."""
+def as_settings(
+    signature: Signature, options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+) -> list[dict]:
+    """`options=` of the author as a list of settings, the first one for most checks.
+
+    Raises:
+        TypeError, ValueError: it is something else, names what is no option, or gives one a value
+            that its annotation excludes.
+    """
     if options is None:
         return [{}]
-    if isinstance(options, Mapping):
-        return [dict(options)]
-    return [dict(setting) for setting in options] or [{}]
+    several = [options] if isinstance(options, Mapping) else options
+    if isinstance(several, str) or not all(isinstance(one, Mapping) for one in several):
+        raise TypeError(
+            f"check of {signature.name}: options= gives the options by name, {{'limit': 2.0}}, or "
+            f"a list of such settings; got {options!r}"
+        )
+    for one in several:
+        for name in one:
+            if name not in signature.statics:
+                names = ", ".join(signature.statics) or "none"
+                raise ValueError(
+                    f"check of {signature.name}: options= names {name!r}; its options are: {names}"
+                )
+        signature.check_statics(one)
+    return [dict(one) for one in several] or [{}]

@@ -46,8 +46,7 @@ class Subject:
 
     def refusal(self, arrays: Any, static: dict[str, Any]) -> str | None:
         """Why this kernel does not take a call, where its platform is no matter."""
-        fits = self.kernel.fits
-        return fits(*map(aval, arrays), **static) if fits is not None else None
+        return self.kernel.misfit([aval(array) for array in arrays], static)
 
 
 def aval(array: Any) -> jax.ShapeDtypeStruct:

@@ -36,9 +36,21 @@ def kernel_scaled():
     return twice_with(lambda x: 3 * x)
 
 
-@broken("value", "float32, the reference gives bfloat16", "wrong only in bfloat16")
+@broken("value", "float32.*; the reference gives bfloat16", "wrong only in bfloat16")
 def kernel_of_another_dtype():
     return twice_with(lambda x: 2 * x.astype(jnp.float32))
+
+
+@broken(
+    "value", "bfloat16.*; the reference gives float32", "wrong only where arrays differ in dtype"
+)
+def kernel_of_the_dtype_of_one_array():
+    @mj.op
+    def scale(x: Float[Array, "*batch n"], gain: Float[Array, "n"]) -> Float[Array, "*batch n"]:
+        return x.astype(gain.dtype) * jnp.broadcast_to(gain, x.shape)
+
+    scale.kernel(name="kernel")(lambda x, gain: scale.reference(x, gain).astype(x.dtype))
+    return scale
 
 
 @broken("value", "wrong only in float16")
