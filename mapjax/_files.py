@@ -13,7 +13,9 @@ from typing import BinaryIO
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write to that takes the place of `path` when all went well, and else vanishes."""
     # Not tempfile: its files are readable by their owner alone, whatever the umask says.
-    temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+    # Names may be of 255 bytes, and a letter of four.
+    start = path.name.encode()[:200].decode(errors="ignore")
+    temporary = path.with_name(f".{start}.{uuid.uuid4().hex}.part")
     try:
         with open(temporary, "xb") as file:
             yield file

@@ -56,7 +56,7 @@ class Restore:
         None
     )
     """A line of JSON a picture, added as it is done. Pictures that have one, by the same weights
-    with the same tile, are left out: a run that was cut off goes on."""
+    with the same tile to the same file, are left out: a run that was cut off goes on."""
     suffix: Literal["png", "jpg", "tif", "webp"] = "png"
     """Format of the results."""
 
@@ -104,8 +104,7 @@ class _Run:
             self.fail(error)
         if jobs and command.journal is not None:
             self.journal = self._find_journal(command.journal)
-            done = self.journal.entries()
-            jobs = [job for job in jobs if str(job.source) not in done]
+            jobs = self.journal.remaining(jobs)
         models = self._load_models() if jobs else ()
         with _output.progress_bar(len(jobs)) as bar:
             for number, job in enumerate(jobs):

@@ -142,7 +142,7 @@ def _train(settings: "TrainSettings", *, resume: bool) -> int:
             samples = restored_samples(settings, data, jax.device_get(state.ema))
             with no_room(settings.output):
                 print(f"report: {write_report(settings.output, samples)}")
-    except (TrainingError, OSError) as error:
+    except (TrainingError, OSError, ValueError) as error:
         return _fail(error)
     return 0
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,12 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of pictures")
-    files = sorted(path for path in folder.rglob("*") if is_picture(path))
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if is_picture(path)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
     if not files:
         raise FileNotFoundError(
             f"{folder}: no pictures in it (looked for {', '.join(sorted(SUFFIXES))})"
@@ -91,19 +97,30 @@ def _orientation(file: Image.Image) -> int:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str], *, deep: bool = False) -> Iterator[Image.Image]:
+    _quiet()
     try:
-        with warnings.catch_warnings():
-            # Pillow warns at half the size that it refuses, and of oddities that it reads well.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as file:
-                if not deep and file.mode.startswith(("I", "F")):
-                    raise ValueError(
-                        f"its pixels are {file.mode}, grey of more than 8 bits, "
-                        "whose range no file declares; save it with 8 bits"
-                    )
-                yield file
+        with Image.open(path) as file:
+            if not deep and file.mode.startswith(("I", "F")):
+                raise ValueError(
+                    f"its pixels are {file.mode}, grey of more than 8 bits, "
+                    "whose range no file declares; save it with 8 bits"
+                )
+            yield file
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise OSError(f"{path}: cannot be read as a picture: {error}") from error
+
+
+_IGNORED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)  # as the module warnings keeps it
+
+
+def _quiet() -> None:
+    """Pillow warns at half the size that it refuses, and of oddities that it reads well.
+
+    Not by `warnings.catch_warnings`: files are read by several threads, and what one of them puts
+    back is what another one had set.
+    """
+    if _IGNORED not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _shrunk(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Depth of real scenes: as a camera measured it, or from pictures with and without haze."""
 
+import glob
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Num, UInt8
 
 from ._fill import fill
-from .files import decode
+from .files import decode, is_picture
 from .measured import is_measured, measured_files
 
 
@@ -113,7 +114,7 @@ def find_scenes(folder: Path, scenes: Collection[str | int] | None = None) -> li
     Raises:
         FileNotFoundError: there are no scenes, or one that is asked for is missing.
     """
-    names = sorted(file.stem for file in folder.glob("gt/*.png"))
+    names = sorted(file.stem for file in folder.glob("gt/*.png") if is_picture(file))
     if not names:
         raise FileNotFoundError(f"load_depth_scenes: no picture gt/SCENE.png in {str(folder)!r}")
     if scenes is None:
@@ -128,7 +129,8 @@ def find_scenes(folder: Path, scenes: Collection[str | int] | None = None) -> li
 
 def _load_scene(folder: Path, name: str, airlight: float) -> DepthScene:
     clean = np.asarray(decode(folder / "gt" / f"{name}.png"))
-    files = sorted(folder.glob(f"hazy/{name}_*.png"))
+    found = folder.glob(f"hazy/{glob.escape(name)}_*.png")
+    files = sorted(file for file in found if file.stem.rpartition("_")[0] == name)
     if not files:
         raise FileNotFoundError(
             f"load_depth_scenes: no picture hazy/{name}_*.png in {str(folder)!r}"

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, UInt8
 
 from ._draw import Draws
-from .files import decode
+from .files import decode, is_picture
 from .settings import RenderSettings
 
 WORDS = 15
@@ -31,7 +31,7 @@ def load_streaks(
         OSError: the folder is missing or has no PNG file, or a file cannot be read as a picture.
         ValueError: a picture is smaller than asked for.
     """
-    files = sorted(Path(folder).glob("*.png"))
+    files = sorted(filter(is_picture, Path(folder).glob("*.png")))
     if not files:
         raise FileNotFoundError(f"load_streaks: no PNG file in {str(folder)!r}")
     pictures = [np.asarray(decode(file).convert("L")) for file in files]

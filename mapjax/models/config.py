@@ -48,10 +48,20 @@ class RainHazeConfig:
                 "RainHazeConfig: widths and blocks need one entry a level, "
                 f"got widths={self.widths} and blocks={self.blocks}"
             )
-        if any(width % 4 for width in (*self.widths, self.glance_width)):
+        if any(width < 4 or width % 4 for width in (*self.widths, self.glance_width)):
             raise ValueError(
-                "RainHazeConfig: widths and glance_width must be multiples of 4, "
+                "RainHazeConfig: widths and glance_width must be multiples of 4, at least 4, "
                 f"got {self.widths} and {self.glance_width}"
+            )
+        if any(count < 0 for count in self.blocks):
+            raise ValueError(f"RainHazeConfig: blocks must be >= 0, got {self.blocks}")
+        if self.glance_size < 2 or self.glance_size % 2:
+            raise ValueError(
+                f"RainHazeConfig: glance_size must be even and >= 2, got {self.glance_size}"
+            )
+        if self.glance_blocks < 1:
+            raise ValueError(
+                f"RainHazeConfig: glance_blocks must be >= 1, got {self.glance_blocks}"
             )
         if not self.dilations or any(d < 1 for d in self.dilations):
             raise ValueError(f"RainHazeConfig: dilations must be >= 1, got {self.dilations}")

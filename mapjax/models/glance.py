@@ -35,7 +35,7 @@ class Glancer(nnx.Module):
     middle, mirrored.
     """
 
-    def __init__(self, config: RainHazeConfig, *, dtype, rngs: nnx.Rngs):
+    def __init__(self, config: RainHazeConfig, *, dtype, remat: bool = False, rngs: nnx.Rngs):
         width, kinds = config.glance_width, dict(dtype=dtype, rngs=rngs)
         self.size = config.glance_size
         # 2x2 pixels of the thumbnail are a cell; each has three colours: mean, darkest, brightest.
@@ -43,7 +43,10 @@ class Glancer(nnx.Module):
         count = config.glance_blocks
         sizes = [min(2, count - done) for done in range(0, count, 2)]
         self.groups = nnx.Sequential(
-            *[nnx.Sequential(*[GatedBlock(width, **kinds) for _ in range(n)]) for n in sizes]
+            *[
+                nnx.Sequential(*[GatedBlock(width, remat=remat, **kinds) for _ in range(n)])
+                for n in sizes
+            ]
         )
         # They start small, as the blocks do: what many of them add up to would drown a new network.
         small = nnx.initializers.variance_scaling(0.1, "fan_in", "truncated_normal")

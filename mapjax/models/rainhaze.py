@@ -18,7 +18,8 @@ class Coefficients(NamedTuple):
 
     `filter_logits`: `(batch, taps, grid_height, grid_width)`; `luma_slope` and
     `transmission_logit`: `(batch, grid_height, grid_width)`; `airlight`: `(batch, 3)`;
-    `residual`: `(batch, height, width, 3)`, height and width rounded up to whole cells. float32.
+    `residual`: `(batch, height, width, 3)`, height and width rounded up to multiples of
+    `RainHaze.multiple`. float32.
     """
 
     filter_logits: Float[Array, "batch taps grid_height grid_width"]
@@ -75,7 +76,7 @@ class RainHaze(nnx.Module):
             )
 
         levels = range(len(widths) - 1)
-        self.glance = Glancer(config, dtype=dtype, rngs=rngs)
+        self.glance = Glancer(config, dtype=dtype, remat=remat, rngs=rngs)
         self.stem = Conv2d(3 * cell * cell + veil.CHANNELS, widths[0], (3, 3), **kinds)
         self.encoder = nnx.Sequential(*[group(level) for level in levels])
         self.down = nnx.Sequential(

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mapjax.restore.errors import PictureError, reason_of
+from mapjax.restore.files import Job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +35,35 @@ class Journal:
 
         **Raises:** `PictureError` where the file cannot be read.
         """
+        return {entry["input"]: entry for entry in self._read()}
+
+    def remaining(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those of the jobs that were not done: whose result, or comparison, is not there.
+
+        **Raises:** `PictureError` where the file cannot be read.
+        """
+        comparisons = {(e["input"], e["output"]): e.get("comparison") for e in self._read()}
+
+        def is_done(job: Job) -> bool:
+            key = str(job.source), str(job.target)
+            if key not in comparisons or job.comparison is None:
+                return key in comparisons
+            return comparisons[key] == str(job.comparison) and job.comparison.is_file()
+
+        return [job for job in jobs if not is_done(job)]
+
+    def _read(self) -> list[dict[str, Any]]:
         try:
             lines = self.path.read_text().splitlines()
         except FileNotFoundError:
-            return {}
+            return []
         except OSError as error:
             raise PictureError(self.path, f"cannot be read: {reason_of(error)}") from error
-        done = {}
-        for line in lines:
-            entry = _parsed(line)
-            if entry.get("settings") == self.settings and Path(entry["output"]).is_file():
-                done[entry["input"]] = entry
-        return done
+        return [
+            entry
+            for entry in map(_parsed, lines)
+            if entry.get("settings") == self.settings and Path(entry["output"]).is_file()
+        ]
 
     def add(self, entry: dict[str, Any]) -> None:
         """Adds a line.

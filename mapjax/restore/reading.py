@@ -17,7 +17,8 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF"
 
 ORIENTATION = 0x0112
 _EXIF_DIRECTORY, _GPS_DIRECTORY = 0x8769, 0x8825
-_PIXEL_WIDTH, _PIXEL_HEIGHT = 0xA002, 0xA003
+_PIXEL_WIDTH, _PIXEL_HEIGHT, _INTEROPERABILITY = 0xA002, 0xA003, 0xA005
+_BITS_PER_SAMPLE = 0x0102
 # What describes the photo; the other tags of the first directory describe the file it was in.
 _DESCRIPTIVE = (
     0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x4746, 0x4749, 0x8298,
@@ -33,8 +34,8 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
     - An embedded ICC profile of a grey or RGB picture is kept, and the numbers are not converted:
       no colour is clipped to a smaller gamut, and nothing is rounded on the way. CMYK and Lab
       pictures become sRGB (relative colorimetric with black point compensation).
-    - 16-bit PNG and TIFF are read at 16 bits (but for CMYK and premultiplied alpha, with a note);
-      every other depth becomes 8 bits.
+    - 16-bit PNG and TIFF are read at 16 bits (but for CMYK and premultiplied alpha, with a note),
+      12-bit grey TIFF is brought to 16; every other depth becomes 8 bits.
     - Palettes become RGB, bilevel becomes grey, transparency becomes an alpha channel.
     - Of several frames or pages the first is read, and a note says so.
 
@@ -125,10 +126,13 @@ def _photo(path, image):
 def _sixteen_bit_pixels(image):
     pixels = sixteen_bits.read(image)
     key = image.info.get("transparency")
-    if isinstance(key, tuple) and pixels.shape[-1] == 3:
-        opaque = (pixels != np.array(key, np.uint16)).any(-1, keepdims=True)
-        pixels = np.concatenate([pixels, opaque * np.uint16(65535)], axis=-1)
-    return pixels
+    return _with_alpha(pixels, key) if isinstance(key, tuple) and pixels.shape[-1] == 3 else pixels
+
+
+def _with_alpha(pixels, key):
+    """16-bit samples with an alpha channel, 0 where they are of the colour of transparency."""
+    opaque = (pixels != np.array(key, np.uint16)).any(-1, keepdims=True)
+    return np.concatenate([pixels, opaque * np.uint16(65535)], axis=-1)
 
 
 def _pixels(path, image):
@@ -137,7 +141,7 @@ def _pixels(path, image):
     if image.mode == "F":
         raise PictureError(path, "has floating-point samples: export it as 16-bit TIFF or PNG")
     if image.mode.startswith("I"):
-        return _wide_grey(path, image), profile
+        return _wide_grey(path, image, image.info.get("transparency")), profile
     if image.mode in ("CMYK", "LAB"):
         return _srgb(image)
     transparent = "transparency" in image.info
@@ -155,11 +159,15 @@ def _pixels(path, image):
     return pixels.reshape(*pixels.shape[:2], -1), profile
 
 
-def _wide_grey(path, image):
+def _wide_grey(path, image, key):
     samples = np.asarray(image)
     if samples.min() < 0 or samples.max() > 65535:
         raise PictureError(path, "has 32-bit samples: export it as 16-bit TIFF or PNG")
-    return samples.astype(np.uint16)[..., None]
+    bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if image.format == "TIFF" else 16
+    if bits < 16:  # the 12 of a scanner: white is white at any depth
+        samples = samples.astype(np.uint32) * 65535 // (2**bits - 1)
+    grey = samples.astype(np.uint16)[..., None]
+    return grey if key is None else _with_alpha(grey, key)
 
 
 def _srgb(image):
@@ -202,6 +210,7 @@ def _descriptive(exif, shape):
             kept[tag] = exif.get_ifd(tag) if tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY) else exif[tag]
     if _EXIF_DIRECTORY in kept:
         inner = dict(kept[_EXIF_DIRECTORY])
+        inner.pop(_INTEROPERABILITY, None)  # where a directory begins that is not copied
         for tag, extent in ((_PIXEL_WIDTH, shape[1]), (_PIXEL_HEIGHT, shape[0])):
             if tag in inner:
                 inner[tag] = extent

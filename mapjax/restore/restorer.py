@@ -76,6 +76,8 @@ def _networks(model) -> tuple[RestorationModel, ...]:
     if model is None or isinstance(model, (str, os.PathLike)):
         return load_models(model)
     networks = tuple(model) if isinstance(model, (list, tuple)) else (model,)
+    if not networks:
+        raise ValueError("restore: model is empty; name a network, or several to work in a row")
     for network in networks:
         if not isinstance(network, nnx.Module) or not isinstance(network, RestorationModel):
             raise TypeError(

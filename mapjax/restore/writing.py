@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image
 
 from mapjax._files import replacing
@@ -29,7 +30,8 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> tuple[str, ...]:
     | `.jpg`, `.jpeg` | 8 bits, quality 95, no chroma subsampling | flattened on white | kept |
     | `.webp` | 8 bits, lossless | kept | kept |
 
-    The colour profile and the resolution are kept. The file appears whole or not at all: it is
+    The colour profile is kept and, but for WebP, the resolution; grey becomes RGB in WebP, without
+    a profile of grey. The file appears whole or not at all: it is
     written under another name in the same folder, then renamed. An existing file is replaced.
 
     **Returns:** what was lost on the way, as notes.
@@ -54,6 +56,12 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> tuple[str, ...]:
         photo, notes = photo.opaque(), (*notes, "alpha flattened on white: JPEG has none")
     if photo.bits == 16 and suffix in (".jpg", ".jpeg", ".webp"):
         photo, notes = photo.eight_bits(), (*notes, f"rounded to 8 bits for {suffix}")
+    if suffix == ".webp" and photo.pixels.shape[-1] < 3:
+        grey = [photo.pixels[..., :1]] * 3
+        pixels = np.concatenate([*grey, photo.pixels[..., 1:]], axis=-1)
+        known = len(photo.notes)
+        photo = photo.replace(pixels=pixels).with_fitting_profile()
+        notes = (*notes, *photo.notes[known:])
     with replacing_picture(path) as file:
         if photo.bits == 16:
             _write_sixteen_bits(path, file, photo, suffix)
@@ -72,6 +80,8 @@ def replacing_picture(path: Path) -> Iterator[BinaryIO]:
         raise PictureError(path, "cannot be written: no permission") from error
     except OSError as error:
         raise PictureError(path, f"cannot be written: {reason_of(error)}") from error
+    except ValueError as error:  # Pillow, of what a format has no room for
+        raise PictureError(path, f"cannot be written: {error}") from error
 
 
 def _without_single_channel(pixels):
@@ -84,7 +94,7 @@ def _write_eight_bits(file, photo, suffix):
         ".png": ("PNG", {}),
         ".jpg": ("JPEG", {"quality": 95, "subsampling": 0, "optimize": True}),
         ".tif": ("TIFF", {"compression": "tiff_deflate"}),
-        ".webp": ("WEBP", {"lossless": True}),
+        ".webp": ("WEBP", {"lossless": True, "exact": True}),
     }[{".jpeg": ".jpg", ".tiff": ".tif"}.get(suffix, suffix)]
     for name in ("icc_profile", "exif", "dpi"):
         if (value := getattr(photo, name)) is not None:

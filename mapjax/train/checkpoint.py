@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shutil
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -195,4 +196,5 @@ def _psnr(metrics: dict[str, float]) -> float:
 def _reason(error: Exception) -> str:
     if found := _NO_ROOM.search(str(error)):
         return found[0]
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    # Orbax prints whole trees.
+    return textwrap.shorten(f"{type(error).__name__}: {error}".splitlines()[0], 300)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mapjax._files import replacing
 from mapjax.train.devices import is_leader, to_host
 from mapjax.train.errors import TrainingError
 from mapjax.train.tree import named_leaves
@@ -106,5 +107,6 @@ class Watch:
         path = self._folder / f"skipped-{step}.npz"
         arrays = {name: to_host(leaf) for name, leaf in named_leaves(batch).items()}
         if is_leader():
-            np.savez_compressed(path, **arrays)
+            with replacing(path) as file:
+                np.savez_compressed(file, **arrays)
         return path.name

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,10 +39,12 @@ class Record:
         log: Log,
         validate: Validate | None,
         watch: Watch,
+        *,
+        best: float,
     ) -> None:
         self._settings, self._checkpoints, self._log = settings, checkpoints, log
         self._validate, self._watch = validate, watch
-        self._output, self._best = Path(settings.output), checkpoints.best_psnr()
+        self._output, self._best = Path(settings.output), best
         # What is shipped computes in float32, which runs well anywhere.
         shipped = dataclasses.replace(settings.model, dtype="float32")
         self._graph, _ = split(abstract_model(shipped))
@@ -110,6 +113,7 @@ def recording(
 ) -> Iterator[Record]:
     """Open the log of a run that starts from a state; write its settings."""
     output, first = Path(settings.output), int(state.step)
+    best = checkpoints.best_psnr() if first and _validates_alike(settings) else -math.inf
     with replacing(output / "settings.json") as file:
         file.write(settings.to_json().encode())
     write_environment(output)
@@ -129,14 +133,25 @@ def recording(
             log.event(done, "skipped", said)
 
         watch = _watch(settings, state, tell=tell)
-        yield Record(settings, checkpoints, log, validate, watch)
+        yield Record(settings, checkpoints, log, validate, watch, best=best)
+
+
+def _validates_alike(settings: TrainSettings) -> bool:
+    """Whether the run that is gone on with has measured on the same pictures and weather."""
+    before = TrainSettings.read(Path(settings.output) / "settings.json")
+    return (before.validation, before.render) == (settings.validation, settings.render)
 
 
 def check_output(settings: TrainSettings, checkpoints: Checkpoints, *, resume: bool) -> None:
     """Keep a run from writing over another one, or from going on as another model."""
+    output = Path(settings.output)
+    if not resume and not checkpoints.steps() and (output / "weights.safetensors").exists():
+        raise TrainingError(
+            f"output: {output} holds weights.safetensors of a run already, without checkpoints to "
+            "go on from; choose another folder"
+        )
     if not checkpoints.steps():
         return
-    output = Path(settings.output)
     if not resume:
         raise TrainingError(
             f"output: {output} holds a run at step {checkpoints.steps()[-1]} already; "
@@ -148,6 +163,13 @@ def check_output(settings: TrainSettings, checkpoints: Checkpoints, *, resume: b
             f"model: the run in {output} trains {before.model}, and cannot go on as "
             f"{settings.model}; choose another folder"
         )
+    for name in ("optimizer", "frozen"):
+        was, wanted = getattr(before, name), getattr(settings, name)
+        if was != wanted:
+            raise TrainingError(
+                f"{name}: the run in {output} has {was!r}, and its state cannot go on with "
+                f"{wanted!r}; begin another one, with --init {output / 'weights.safetensors'}"
+            )
 
 
 def _shape(config: RainHazeConfig) -> RainHazeConfig:

@@ -82,11 +82,19 @@ class TrainSettings(
             raise ValueError(f"depth_borrowed: must be in [0, 1], got {self.depth_borrowed}")
         if self.depth_borrowed and self.depth_scenes is None:
             raise ValueError("depth_borrowed: there are no depth_scenes to borrow from")
+        if self.depth_scenes is not None and not self.depth_share:
+            raise ValueError("depth_share: must be > 0 where there are depth_scenes, got 0")
         every = ("log_every", "validate_every", "checkpoint_every")
         counts = ("long_side", "workers", "keep", "max_skipped", "accumulate", "spatial")
         for name in (*every, *counts):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be >= 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"seed: must be >= 0, got {self.seed}")
+        if any(patch % self.spatial for patch in self.patch):
+            raise ValueError(
+                f"spatial: {self.spatial} devices a picture do not divide patch={self.patch}"
+            )
         if any(batch % self.accumulate for batch in self.batch):
             raise ValueError(
                 f"accumulate: {self.accumulate} equal parts do not make up a batch of {self.batch}"
@@ -153,6 +161,8 @@ class TrainSettings(
             >>> TrainSettings.from_values(values).model.widths
             (8, 16, 24)
         """
+        if "output" not in values:
+            raise ValueError("output: is missing, the folder of the run")
         return cls(**typed_values(cls, values))
 
     @classmethod

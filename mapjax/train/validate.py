@@ -38,7 +38,7 @@ class Validation:
     Args:
         pictures: clean pictures.
         graph: the structure of the model.
-        settings: how rain and haze are drawn; always both, and without noise.
+        settings: how rain and haze are drawn; always both, without noise and imagined rooms.
         streaks: bank of streaks, as for `mapjax.data.render`.
         observed: what a camera saw of each picture, or None: rain and haze are rendered.
         size: side of the validated squares, in pixels; of pairs less where a picture is smaller.
@@ -102,7 +102,7 @@ def _render_weathers(
 ) -> tuple[UInt8[np.ndarray, "batch size size 3"], dict[str, UInt8[np.ndarray, "..."]]]:
     """The clean squares, and the same in each weather."""
     settings = dataclasses.replace(
-        settings, rain_only=0.0, haze_only=0.0, rain_and_haze=1.0, noise_probability=0.0
+        settings, rain_only=0.0, haze_only=0.0, rain_and_haze=1.0, noise_probability=0.0, room=0.0
     )
     clean = np.stack([_shrink(picture, size) for picture in pictures])
     rendered = render(

@@ -119,9 +119,13 @@ def test_a_run_that_was_cut_off_goes_on(run, photos, weights, tmp_path):
     assert len(run(*options, "--tile", 512)[1].splitlines()) == 2
     os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
     assert len(run(*options)[1].splitlines()) == 2
+    # Elsewhere, in another format, or with a comparison, there is nothing yet.
+    for more in (["--suffix", "jpg"], ["--compare"]):
+        assert len(run(*options, *more)[1].splitlines()) == 2
+    assert run(*options, "--compare")[1] == ""
     lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
     names = [Path(line["input"]).name for line in lines]
-    assert names == ["a.png", "b.jpg", "b.jpg", *2 * ["a.png", "b.jpg"]]
+    assert names == ["a.png", "b.jpg", "b.jpg", *4 * ["a.png", "b.jpg"]]
     assert all(line["seconds"] > 0 for line in lines)
 
 

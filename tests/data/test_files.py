@@ -1,3 +1,6 @@
+import shutil
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,7 +19,21 @@ def noise(tmp_path):
 def test_hidden_files_are_left_out(tmp_path, noise):
     (tmp_path / "._noise.png").write_bytes(b"what macOS adds to archives")
     (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    shutil.copy(noise, tmp_path / ".ipynb_checkpoints")
     assert list_pictures(tmp_path) == [noise]
+
+
+def test_warnings_of_others_stay_heard(noise):
+    PictureFiles([noise]).decoded()  # the first time Pillow's own are silenced
+    before = list(warnings.filters)
+    several = [noise.with_name(f"{number}.png") for number in range(40)]
+    for path in several:
+        shutil.copy(noise, path)
+    PictureFiles(several).decoded()
+    assert list(warnings.filters) == before
+    with pytest.warns(UserWarning, match="heard"):
+        warnings.warn("heard", stacklevel=1)
 
 
 def test_unreadable_files_are_named(tmp_path, noise):

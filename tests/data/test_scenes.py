@@ -67,6 +67,13 @@ def test_load_averages_the_levels_of_a_scene(tmp_path, scene):
     np.testing.assert_array_equal(found.clean, stored)
     expected = depth / depth.mean()
     assert np.abs(found.depth - expected).mean() < 0.02
+    # The levels of 1_1 are none of 1, and what macOS adds is no scene.
+    before = load_depth_scenes(tmp_path, [1])[0].depth
+    Image.fromarray(stored).save(tmp_path / "gt" / "1_1.png")
+    Image.fromarray(stored // 2 + 120).save(tmp_path / "hazy" / "1_1_1.png")
+    (tmp_path / "gt" / "._1.png").write_bytes(b"no picture")
+    np.testing.assert_array_equal(load_depth_scenes(tmp_path, [1])[0].depth, before)
+    assert len(load_depth_scenes(tmp_path)) == 3
     with pytest.raises(FileNotFoundError, match=r"no picture gt/3\.png"):
         load_depth_scenes(tmp_path, ["3"])
     (tmp_path / "hazy" / "2_1.png").write_bytes(b"no picture")

@@ -114,6 +114,14 @@ def test_every_parameter_of_the_unified_head_learns():
         assert float(jnp.abs(leaf).max()) > 0, jax.tree_util.keystr(path)
 
 
+def test_with_remat_every_block_is_computed_again():
+    image = jax.ShapeDtypeStruct((1, 24, 24, 3), jnp.float32)
+    graph, state = nnx.split(RainHaze(SMALL, remat=True, rngs=nnx.Rngs(0)))
+    program = jax.make_jaxpr(lambda state, image: nnx.merge(graph, state)(image))(state, image)
+    again = str(program).count("checkpoint[") + str(program).count("remat2[")
+    assert again == SMALL.glance_blocks + 2 * SMALL.blocks[0] + SMALL.blocks[1]
+
+
 def test_bfloat16_stays_close_to_float32():
     image = picture(5, 1, 32, 32, 3)
     full = run(RainHaze(SMALL, rngs=nnx.Rngs(0)), image)

@@ -306,7 +306,10 @@ def test_orientation_is_applied_and_forgotten(tmp_path, orientation, kind):
 def test_exif_keeps_what_describes_the_photo(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x0132], exif[0x010F] = 6, "2024:05:01 10:00:00", "Maker"
-    exif.get_ifd(0x8769).update({0x9003: "2024:05:01 10:00:00", 0xA002: 8, 0xA003: 5})
+    # Cameras add a directory about interoperability.
+    exif.get_ifd(0x8769).update(
+        {0x9003: "2024:05:01 10:00:00", 0xA002: 8, 0xA003: 5, 0xA005: {1: "R98"}}
+    )
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0)})
     Image.fromarray(_noise(5, 8, 3)).save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300))
     photo = read_photo(tmp_path / "a.jpg")
@@ -316,9 +319,31 @@ def test_exif_keeps_what_describes_the_photo(tmp_path):
     assert 0x0112 not in kept
     assert (kept[0x0132], kept[0x010F]) == ("2024:05:01 10:00:00", "Maker")
     inner = kept.get_ifd(0x8769)
+    assert 0xA005 not in inner
     assert (inner[0x9003], inner[0xA002], inner[0xA003]) == ("2024:05:01 10:00:00", 5, 8)
     assert kept.get_ifd(0x8825)[1] == "N"
     assert photo.dpi == (300, 300)
+
+
+def test_sixteen_bit_grey_with_a_transparent_level(tmp_path):
+    grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    Image.fromarray(grey).save(tmp_path / "a.png", transparency=5000)
+    pixels = read_photo(tmp_path / "a.png").pixels
+    np.testing.assert_array_equal(pixels[..., 0], grey)
+    np.testing.assert_array_equal(pixels[..., 1], np.where(grey == 5000, 0, 65535))
+
+
+def test_white_of_twelve_bits_is_white(tmp_path):
+    entries = [  # tag, type (3 is SHORT, 4 LONG), value: 2x1 samples of 12 bits, in 3 bytes
+        *((256, 3, 2), (257, 3, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1)),
+        *((273, 4, 8 + 2 + 9 * 12 + 4), (277, 3, 1), (278, 3, 1), (279, 4, 3)),
+    ]
+    tags = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    (tmp_path / "a.tif").write_bytes(head + tags + bytes(4) + bytes([0xFF, 0xF8, 0x00]))
+    pixels = read_photo(tmp_path / "a.tif").pixels
+    assert pixels.dtype == np.uint16
+    assert pixels.ravel().tolist() == [65535, 0x800 * 65535 // 4095]
 
 
 @pytest.mark.parametrize("kind", ["gif", "png", "webp", "tif"])

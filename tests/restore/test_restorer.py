@@ -184,6 +184,11 @@ def test_a_row_of_models_is_one_after_the_other():
     assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
 
 
+def test_no_model_is_none_to_restore_with():
+    with pytest.raises(ValueError, match="restore: model is empty; name a network"):
+        restore(picture(4, 4, 3), model=[])
+
+
 def test_a_model_may_ask_for_small_tiles():
     model, seen = StandIn(), []
     model.tile = 64

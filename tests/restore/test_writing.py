@@ -134,6 +134,40 @@ def test_what_cannot_be_written_is_said_in_one_line(tmp_path, name, says):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "photo", "says"),
+    [
+        ("a.webp", Photo(np.zeros((2, 16400, 3), np.uint8)), "exceeds WebP limit"),
+        (
+            "a.jpg",
+            Photo(np.zeros((2, 2, 3), np.uint8), exif=bytes(70_000)),
+            "EXIF data is too long",
+        ),
+    ],
+)
+def test_what_a_format_has_no_room_for_is_said(tmp_path, name, photo, says):
+    with pytest.raises(PictureError, match=f"{name}: cannot be written: .*{says}"):
+        write_photo(tmp_path / name, photo)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_webp_has_no_grey_and_no_profile_of_it(tmp_path):
+    profile = bytearray(SRGB)
+    profile[16:20] = b"GRAY"
+    photo = _photo(2, icc_profile=bytes(profile))
+    assert write_photo(tmp_path / "a.webp", photo) == (
+        "its GRAY colour profile does not fit: left out",
+    )
+    found = read_photo(tmp_path / "a.webp")
+    assert found.icc_profile is None
+    np.testing.assert_array_equal(found.pixels[..., 2:], photo.pixels)
+
+
+def test_long_names_of_wide_letters(tmp_path):
+    write_photo(tmp_path / f"{'雨' * 80}.png", _photo(3))
+    assert [path.stem for path in tmp_path.iterdir()] == ["雨" * 80]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_no_permission_to_write(tmp_path):
     tmp_path.chmod(0o500)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mapjax.data import RenderSettings
 from mapjax.models import load, save
 from mapjax.train import TrainingError, TrainSettings, load_data, split, train
 
@@ -117,6 +118,26 @@ def test_output_of_another_run_is_safe(whole):
     wider = replace(chosen, model=replace(chosen.model, widths=(16,)))
     with pytest.raises(TrainingError, match=r"model: the run in .* cannot go on as .*widths=\(16,"):
         train(wider, resume=True)
+    for name, value in {"optimizer": "muon", "frozen": ("glance",)}.items():
+        with pytest.raises(TrainingError, match=f"^{name}: the run in .* begin another one, with"):
+            train(replace(chosen, **{name: value}), resume=True)
+
+
+def test_weights_without_checkpoints_are_safe_too(settings, tmp_path):
+    (tmp_path / "weights.safetensors").write_bytes(b"of a run whose checkpoints were deleted")
+    with pytest.raises(TrainingError, match=r"holds weights\.safetensors of a run already"):
+        train(settings(output=str(tmp_path)))
+
+
+def test_a_run_that_is_measured_otherwise_has_its_best_ahead(settings):
+    chosen = settings(steps=(2,), warmup_steps=0, validate_every=1)
+    train(chosen, validate=lambda params: {"mean": 30.0})
+    best = Path(chosen.output) / "best.safetensors"
+    for changes, is_written in (({}, False), ({"render": RenderSettings(bank=0.5)}, True)):
+        best.unlink(missing_ok=True)
+        chosen = replace(chosen, steps=(chosen.total_steps + 1,), **changes)
+        train(chosen, validate=lambda params: {"mean": 25.0}, resume=True)
+        assert best.exists() == is_written
 
 
 def test_initial_weights_have_to_fit(settings):

@@ -33,6 +33,12 @@ from mapjax.train import TrainSettings
         ({"pairs": ("a",), "shares": (("a", 2.0),)}, "shares: must be in (0, 1], got 2.0 for a"),
         ({"memory": math.nan}, "memory: must be >= 0, got nan"),
         ({"depth_scene_names": ("1400",)}, "names scenes of depth_scenes, which is not given"),
+        ({"seed": -1}, "seed: must be >= 0, got -1"),
+        ({"spatial": 2, "patch": (33,)}, "spatial: 2 devices a picture do not divide patch=(33,)"),
+        (
+            {"depth_scenes": "rooms", "depth_share": 0.0},
+            "depth_share: must be > 0 where there are depth_scenes, got 0",
+        ),
         ({"depth_borrowed": 0.5}, "depth_borrowed: there are no depth_scenes to borrow from"),
     ],
 )
@@ -67,6 +73,7 @@ def test_json_gives_back_equal_settings(max_minutes):
     ("text", "message"),
     [
         ("", "Expecting value"),
+        ("{}", "output: is missing, the folder of the run"),
         ("[]", "a JSON object was expected, got list"),
         ('{"output": "run", "stepps": 3}', "TrainSettings has no setting stepps"),
         ('{"output": "run", "model": {"depth": 3}}', "RainHazeConfig has no setting depth"),

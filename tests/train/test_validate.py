@@ -27,14 +27,15 @@ def validation():
     graph, params = split(Brighten())
 
     def render(key, clean, *, settings, streaks):
-        assert settings.rain_and_haze == 1 and settings.noise_probability == 0
+        assert settings.rain_and_haze == 1
+        assert settings.noise_probability == settings.room == 0
         rain = jnp.zeros_like(clean).at[:, :, ::5].set(0.3)
         thin = jnp.linspace(0.4, 0.9, len(clean))[:, None, None, None]
         return Rendered(clean, clean, rain, thin, jnp.ones((len(clean), 3)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "render", render)  # the real one takes long to compile
-        return Validation(pictures, graph, RenderSettings(), size=24, batch=2), params
+        return Validation(pictures, graph, RenderSettings(room=0.5), size=24, batch=2), params
 
 
 def test_scores_of_a_network_that_changes_nothing_are_those_of_the_input(validation):
