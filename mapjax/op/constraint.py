@@ -5,12 +5,12 @@ The text is the check, the message when it fails and the documentation: it is wr
 
 import ast
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from mapjax.op.signature import Bindings
+from mapjax.op.signature import Bindings, Signature
 
 _FUNCTIONS: dict[str, Any] = {
     f.__name__: f for f in (abs, all, any, len, max, min, sum, math.ceil, math.floor, math.prod)
@@ -59,3 +59,25 @@ class Constraint:
             for name in self.names
         )
         return f"requires {self.text}, got {', '.join(got)}{problem}"
+
+
+def constraints_of(signature: Signature, where: Sequence[str]) -> tuple[Constraint, ...]:
+    """The relations of an operation; their names are its dimensions and its options.
+
+    Raises:
+      TypeError, ValueError: a text that cannot be checked, or a name that could mean two things.
+    """
+    name, statics = signature.name, signature.statics
+    dimensions = [d.name for spec in signature.arrays for d in spec.dimensions if d.name]
+    if isinstance(where, str):
+        raise TypeError(f"operation {name}: where={where!r}; expected a list of strings")
+    if where and (both := [option for option in statics if option in dimensions]):
+        raise ValueError(
+            f"operation {name}: {', '.join(both)} is a dimension and an option, and a relation in "
+            "where= could mean either; give one of them another name"
+        )
+    known = dict.fromkeys([*dimensions, *statics])
+    try:
+        return tuple(Constraint.parse(text, known) for text in where)
+    except ValueError as error:
+        raise ValueError(f"operation {name}: {error}") from None

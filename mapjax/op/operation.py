@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import jax
 
-from mapjax.op.constraint import Constraint
+from mapjax.op.constraint import constraints_of
 from mapjax.op.gradient import (
     Rule,
     check_nondiff,
@@ -53,7 +53,7 @@ class Operation(Generic[P, R]):
         self.signature = Signature.of(reference)
         self.name = self.signature.name
         self._check_names()
-        self.constraints = self._parse(where)
+        self.constraints = constraints_of(self.signature, where)
         self.nondiff = check_nondiff(self.signature, nondiff)
         self.kernels = Registry(Kernel(self.name, "reference", reference))
         self.rule: Rule | None = None
@@ -73,22 +73,6 @@ class Operation(Generic[P, R]):
                         f"operation {self.name}: the option {name!r} would be taken for an "
                         f"argument of {self.name}.{method.__name__}(...); give it another name"
                     )
-
-    def _parse(self, where: Sequence[str]) -> tuple[Constraint, ...]:
-        arrays, statics = self.signature.arrays, self.signature.statics
-        dimensions = [d.name for spec in arrays for d in spec.dimensions if d.name]
-        if isinstance(where, str):
-            raise TypeError(f"operation {self.name}: where={where!r}; expected a list of strings")
-        if where and (both := [name for name in statics if name in dimensions]):
-            raise ValueError(
-                f"operation {self.name}: {', '.join(both)} is a dimension and an option, and a "
-                "relation in where= could mean either; give one of them another name"
-            )
-        known = dict.fromkeys([*dimensions, *statics])
-        try:
-            return tuple(Constraint.parse(text, known) for text in where)
-        except ValueError as error:
-            raise ValueError(f"operation {self.name}: {error}") from None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._call(requested(self.name), args, kwargs)
@@ -267,9 +251,9 @@ class Operation(Generic[P, R]):
                 "again first"
             )
         leading = ["cotangent"] + ["saved"] * (saves is not None)
-        self._check_parameters(rule, "the gradient rule", leading)
+        self.signature.check_parameters(rule, "the gradient rule", leading)
         if saves is not None:
-            self._check_parameters(saves, "saves of the gradient rule")
+            self.signature.check_parameters(saves, "saves of the gradient rule")
         self.rule, self.saves = rule, saves
         self._clear()
         return rule
@@ -310,9 +294,9 @@ class Operation(Generic[P, R]):
                 automatic,
                 saves,
             )
-            self._check_parameters(forward, f"kernel {kernel.name!r}")
+            self.signature.check_parameters(forward, f"kernel {kernel.name!r}")
             if fits is not None:
-                self._check_parameters(fits, f"fits of kernel {kernel.name!r}")
+                self.signature.check_parameters(fits, f"fits of kernel {kernel.name!r}")
             if partition:
                 check_partition(self.signature, kernel)
             if saves is not None:
@@ -320,7 +304,7 @@ class Operation(Generic[P, R]):
             if gradient is not None:
                 origin = f"the gradient of kernel {kernel.name!r}"
                 leading = ["cotangent"] + ["saved"] * (saves is not None)
-                self._check_parameters(gradient, origin, leading)
+                self.signature.check_parameters(gradient, origin, leading)
             self.kernels.add(kernel)
             self._clear()
             return kernel
@@ -338,21 +322,7 @@ class Operation(Generic[P, R]):
                 "gradient rule of the operation takes none; register that first, with saves="
             )
         assert kernel.saves is not None
-        self._check_parameters(kernel.saves, f"saves of kernel {kernel.name!r}")
-
-    def _check_parameters(
-        self, function: Callable[..., Any], what: str, leading: Sequence[str] = ()
-    ) -> None:
-        names = [*leading, *(spec.name for spec in self.signature.arrays)]
-        try:
-            inspect.signature(function).bind(*names, **dict.fromkeys(self.signature.statics))
-        except TypeError as error:
-            called = ", ".join([*names, *(f"{s}={s}" for s in self.signature.statics)])
-            several = "cotangent" in names and len(self.signature.results or ()) > 1
-            which = ", where cotangent is a tuple, one of each result" if several else ""
-            raise TypeError(
-                f"{self.name}: {what} is called with ({called}){which}: {error}"
-            ) from None
+        self.signature.check_parameters(kernel.saves, f"saves of kernel {kernel.name!r}")
 
     def _check_call(self, avals: Avals, static: Static) -> Bindings:
         options = _options(static)

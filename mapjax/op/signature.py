@@ -3,7 +3,7 @@
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -229,6 +229,24 @@ class Signature:
             if problem is not None:
                 error = ValueError if typing.get_origin(annotation) is typing.Literal else TypeError
                 raise error(f"{self.name}: option {name!r} {problem}")
+
+    def check_parameters(
+        self, function: Callable[..., Any], what: str, leading: Sequence[str] = ()
+    ) -> None:
+        """Raise where a rule or kernel cannot be called as `function(*leading, *arrays, **static)`.
+
+        It is asked when the function is registered, not at the first call.
+        """
+        names = [*leading, *(spec.name for spec in self.arrays)]
+        try:
+            inspect.signature(function).bind(*names, **dict.fromkeys(self.statics))
+        except TypeError as error:
+            called = ", ".join([*names, *(f"{s}={s}" for s in self.statics)])
+            several = "cotangent" in leading and len(self.results or ()) > 1
+            which = ", where cotangent is a tuple, one of each result" if several else ""
+            raise TypeError(
+                f"{self.name}: {what} is called with ({called}){which}: {error}"
+            ) from None
 
     def check_arrays(self, avals: tuple[tuple[tuple[int, ...], Any], ...]) -> Bindings:
         """Bind every dimension name, or raise with the argument, expected, got and the bound."""

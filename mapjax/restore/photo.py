@@ -69,6 +69,14 @@ class Photo:
             return self
         return self.replace(pixels=((self.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
+    def in_rgb(self) -> "Photo":
+        """The same photo with three colours, without a profile of grey."""
+        if self.pixels.shape[-1] > 2:
+            return self
+        grey = [self.pixels[..., :1]] * 3
+        pixels = np.concatenate([*grey, self.pixels[..., 1:]], axis=-1)
+        return self.replace(pixels=pixels).with_fitting_profile()
+
     def opaque(self) -> "Photo":
         """The same photo without alpha, on white."""
         if not self.has_alpha:

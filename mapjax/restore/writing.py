@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image
 
 from mapjax._files import replacing
@@ -31,8 +30,8 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> tuple[str, ...]:
     | `.webp` | 8 bits, lossless | kept | kept |
 
     The colour profile is kept and, but for WebP, the resolution; grey becomes RGB in WebP, without
-    a profile of grey. The file appears whole or not at all: it is
-    written under another name in the same folder, then renamed. An existing file is replaced.
+    a profile of grey. The file appears whole or not at all: it is written under another name in the
+    same folder, then renamed. An existing file is replaced.
 
     **Returns:** what was lost on the way, as notes.
 
@@ -56,12 +55,9 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> tuple[str, ...]:
         photo, notes = photo.opaque(), (*notes, "alpha flattened on white: JPEG has none")
     if photo.bits == 16 and suffix in (".jpg", ".jpeg", ".webp"):
         photo, notes = photo.eight_bits(), (*notes, f"rounded to 8 bits for {suffix}")
-    if suffix == ".webp" and photo.pixels.shape[-1] < 3:
-        grey = [photo.pixels[..., :1]] * 3
-        pixels = np.concatenate([*grey, photo.pixels[..., 1:]], axis=-1)
-        known = len(photo.notes)
-        photo = photo.replace(pixels=pixels).with_fitting_profile()
-        notes = (*notes, *photo.notes[known:])
+    if suffix == ".webp":
+        before, photo = photo, photo.in_rgb()
+        notes = (*notes, *photo.notes[len(before.notes) :])
     with replacing_picture(path) as file:
         if photo.bits == 16:
             _write_sixteen_bits(path, file, photo, suffix)

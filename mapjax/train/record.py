@@ -144,17 +144,19 @@ def _validates_alike(settings: TrainSettings) -> bool:
 
 def check_output(settings: TrainSettings, checkpoints: Checkpoints, *, resume: bool) -> None:
     """Keep a run from writing over another one, or from going on as another model."""
-    output = Path(settings.output)
-    if not resume and not checkpoints.steps() and (output / "weights.safetensors").exists():
+    output, steps = Path(settings.output), checkpoints.steps()
+    if not steps and resume:  # killed before its first checkpoint
+        return
+    if not steps and (output / "weights.safetensors").exists():
         raise TrainingError(
             f"output: {output} holds weights.safetensors of a run already, without checkpoints to "
             "go on from; choose another folder"
         )
-    if not checkpoints.steps():
+    if not steps:
         return
     if not resume:
         raise TrainingError(
-            f"output: {output} holds a run at step {checkpoints.steps()[-1]} already; "
+            f"output: {output} holds a run at step {steps[-1]} already; "
             "go on with it (--resume) or choose another folder"
         )
     before = TrainSettings.read(output / "settings.json")

@@ -80,26 +80,25 @@ class Case:
         """Whether its float arrays are of several dtypes."""
         return len({array.dtype for array in self.arrays if is_inexact(array.dtype)}) > 1
 
-    def in_half(
-        self, signature: Signature, half: str, *, first_alone: bool = False
-    ) -> "Case | None":
-        """The same numbers rounded to bfloat16 or float16, where an argument allows it.
-
-        With `first_alone` only the first that does, such as activations beside parameters, if
-        others stay as they are.
-        """
+    def in_half(self, signature: Signature, half: str) -> "Case | None":
+        """The same numbers rounded to bfloat16 or float16, where an argument allows it."""
         pairs = zip(self.arrays, signature.arrays, strict=True)
         dtypes = [halved(array.dtype, spec.dtypes, half) for array, spec in pairs]
-        if first_alone:
-            first = next((i for i, dtype in enumerate(dtypes) if dtype), None)
-            dtypes = [dtype if i == first else None for i, dtype in enumerate(dtypes)]
         if not any(dtypes):
             return None
         arrays = (a.astype(d) if d else a for a, d in zip(self.arrays, dtypes, strict=True))
-        case = replace(self, label=f"{half}, {self.label}", arrays=tuple(arrays), half=half)
-        if not first_alone:
-            return case
-        return replace(case, label=f"one array in {half}, {self.label}") if case.mixed else None
+        return replace(self, label=f"{half}, {self.label}", arrays=tuple(arrays), half=half)
+
+    def with_one_in_half(self, signature: Signature, half: str) -> "Case | None":
+        """Only the first array that allows it rounded, as activations beside parameters are."""
+        case = self.in_half(signature, half)
+        if case is None:
+            return None
+        arrays = list(self.arrays)
+        first = next(i for i, a in enumerate(case.arrays) if a.dtype != arrays[i].dtype)
+        arrays[first] = case.arrays[first]
+        case = replace(case, label=f"one array in {half}, {self.label}", arrays=tuple(arrays))
+        return case if case.mixed else None
 
 
 class Source:

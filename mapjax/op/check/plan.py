@@ -57,7 +57,7 @@ class Plan:
         at = [self.cases[min(i, len(self.cases) - 1)] for i in range(len(kinds))]
         halves = [c.in_half(self.signature, kind) for c, kind in zip(at, kinds, strict=True)]
         if self.authored and not quick:
-            halves.append(self.base.in_half(self.signature, "bfloat16", first_alone=True))
+            halves.append(self.base.with_one_in_half(self.signature, "bfloat16"))
         self.cases += [half for half in halves if half is not None and self.takes(half)]
 
     def _customs(self) -> frozenset[str]:
